@@ -1,0 +1,210 @@
+"""What the stages exchange: Teacher, CondensedSet, Score (and `labels.SoftLabels`); frozen, readable folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from sre2l_core import backbones, pictures, storage
+from sre2l_core.data.spec import DatasetSpec
+from sre2l_core.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Stage 1's result: a frozen classifier in eval mode, and the data it knows."""
+
+    net: nn.Module
+    spec: DatasetSpec
+    backbone: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    """Share of the validation images, by `top1` and `top5`; empty where there was no validation data."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.net.eval().requires_grad_(False)
+
+    @cached_property
+    def id(self) -> str:
+        """Fingerprint of the weights."""
+        return storage.fingerprint(self.net.state_dict())
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.safetensors` and the manifest."""
+        storage.write_tensors(folder / "weights.safetensors", self.net.state_dict())
+        body = {name: getattr(self, name) for name in ("id", "backbone", "options", "accuracy", "origin")}
+        storage.finish(folder, "teacher", {**body, "spec": self.spec.to_json()})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a teacher; raises `ArtifactError` where weights and network do not fit."""
+        folder = Path(folder)
+        body = storage.read_manifest(folder, "teacher")
+        spec = DatasetSpec.from_json(body["spec"])
+        net = empty_network(body["backbone"], spec, body["options"])
+        fill(net, storage.read_tensors(folder / "weights.safetensors"), source=folder / "weights.safetensors")
+        return cls(net, spec, body["backbone"], body["options"], body["accuracy"], body["origin"])
+
+
+def empty_network(backbone: str, spec: DatasetSpec, options: Mapping[str, Any], seed: int = 0) -> nn.Module:
+    """A network for the dataset, its weights drawn from `seed`."""
+    return backbones.build(
+        backbone, num_classes=spec.num_classes, channels=spec.channels, resolution=spec.resolution, seed=seed, **options
+    )
+
+
+def fill(net: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load `weights` into `net`; raises `ArtifactError` naming the first tensors that do not fit."""
+    own = net.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} is unknown" for name in weights if name not in own]
+    wrong += [
+        f"{name} is {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if wrong:
+        raise ArtifactError(f"{source} does not fit the network: {'; '.join(wrong[:3])} ({len(wrong)} in all).")
+    net.load_state_dict(dict(weights))
+
+
+@dataclass(frozen=True)
+class CondensedSet:
+    """Stage 2's result: few labelled images, row = image id. Baselines of real images have the same form."""
+
+    images: Tensor
+    """[N, C, H, W] uint8 pixels."""
+    labels: Tensor
+    """[N] int64 class indices."""
+    spec: DatasetSpec
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def id(self) -> str:
+        """Fingerprint of pixels and labels."""
+        return storage.fingerprint({"images": self.images, "labels": self.labels})
+
+    @property
+    def ipc(self) -> int:
+        """Images of the largest class."""
+        return int(self.labels.bincount().max())
+
+    def first(self, ipc: int) -> Self:
+        """The first `ipc` images of each class; their ids, and so their views, stay the same."""
+        rank = torch.zeros_like(self.labels)
+        for label in self.labels.unique():
+            chosen = self.labels == label
+            rank[chosen] = torch.arange(int(chosen.sum()))
+        keep = rank < ipc
+        return replace(self, images=self.images[keep], labels=self.labels[keep])
+
+    def save(self, folder: Path, image_format: str = "png") -> None:
+        """Write an ImageFolder and the manifest."""
+        for index in range(len(self)):
+            self.write_image(folder, self.spec, index, int(self.labels[index]), self.images[index], image_format)
+        self.finish(folder, self.spec, self.origin)
+
+    @staticmethod
+    def write_image(folder: Path, spec: DatasetSpec, index: int, label: int, pixels: Tensor, image_format: str) -> Path:
+        """Write an image as `images/<label>_<class id>/<index>.<format>`: ImageFolder's order is that of the labels."""
+        path = condensed_path(folder, spec, index, label, image_format)
+        with storage.replacing(path) as partial:
+            pictures.write(pixels, partial, image_format)
+        return path
+
+    @staticmethod
+    def finish(folder: Path, spec: DatasetSpec, origin: Mapping[str, Any]) -> None:
+        """Write the manifest of a folder whose images are all there."""
+        storage.finish(folder, "condensed_set", {"origin": origin, "spec": spec.to_json()})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read the images back, in the order of their ids."""
+        folder = Path(folder)
+        body = storage.read_manifest(folder, "condensed_set")
+        spec = DatasetSpec.from_json(body["spec"])
+        files = sorted((name for name in body["files"] if name.startswith("images/")), key=lambda name: Path(name).stem)
+        if not files:
+            raise ArtifactError(f"{folder} lists no images.")
+        images = torch.stack([pictures.read(folder / name, spec.channels) for name in files])
+        labels = torch.tensor([int(name.split("/")[1].split("_")[0]) for name in files])
+        return cls(images, labels, spec, body["origin"])
+
+
+def condensed_path(folder: Path, spec: DatasetSpec, index: int, label: int, image_format: str) -> Path:
+    """Where a condensed image lies."""
+    name = "".join(c if c.isalnum() or c in "-." else "-" for c in spec.classes[label])
+    return folder / "images" / f"{label:05d}_{name}" / f"{index:08d}.{image_format}"
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Students trained one way; accuracies in [0, 1] on the real validation images, one per seed."""
+
+    data: str
+    labels: str
+    student: str
+    images: int
+    steps: int
+    """Optimiser steps of each student."""
+    last: tuple[float, ...]
+    """Top-1 after the last epoch: the headline."""
+    best: tuple[float, ...]
+    """Best top-1 of any evaluated epoch: chosen on the test data, for comparison with papers that do so."""
+    last_top5: tuple[float, ...] = ()
+
+    def mean_std(self, which: str = "last") -> tuple[float, float]:
+        """Mean and sample standard deviation (0 for a single seed)."""
+        values: tuple[float, ...] = getattr(self, which)
+        return mean(values), stdev(values) if len(values) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """Stage 4's result: a table of students trained on condensed and on real images."""
+
+    rows: tuple[ScoreRow, ...]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self, data: str, labels: str, student: str | None = None) -> ScoreRow:
+        """The row of a data and label kind; raises `KeyError` where there is none."""
+        for row in self.rows:
+            if (row.data, row.labels) == (data, labels) and student in (None, row.student):
+                return row
+        raise KeyError(f"no row {data} + {labels} among {[(row.data, row.labels) for row in self.rows]}")
+
+    def table(self) -> str:
+        """The table as text, best viewed in a fixed-width font; also valid Markdown."""
+        lines = [
+            "| images | labels | student | n | steps | top-1 last (%) | best (%) |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for row in self.rows:
+            (last, spread), (best, _) = row.mean_std(), row.mean_std("best")
+            cells = (row.data, row.labels, row.student, str(row.images), str(row.steps))
+            lines.append(f"| {' | '.join(cells)} | {100 * last:.1f} ± {100 * spread:.1f} | {100 * best:.1f} |")
+        return "\n".join(lines)
+
+    def save(self, folder: Path) -> None:
+        """Write everything into the manifest, and the table as `score.md`."""
+        with storage.replacing(folder / "score.md") as partial:
+            partial.write_text(self.table() + "\n", encoding="utf-8")
+        storage.finish(folder, "score", {"rows": [asdict(row) for row in self.rows], "origin": self.origin})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a table back."""
+        body = storage.read_manifest(Path(folder), "score")
+        rows = ({k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in body["rows"])
+        return cls(tuple(ScoreRow(**row) for row in rows), body["origin"])

@@ -1,0 +1,111 @@
+"""Statistics of what enters each BatchNorm layer, and their distance to the running ones (Equation 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """Mean and biased variance [S, C] of one layer's input in each of S groups, float32, with the layer itself."""
+
+    mean: Tensor
+    var: Tensor
+    layer: _BatchNorm
+
+
+@dataclass(frozen=True)
+class BatchNormStats:
+    """Filled layer by layer, in the order of the forward pass."""
+
+    layers: list[LayerStats] = field(default_factory=list)
+
+
+def batchnorms(net: nn.Module) -> list[_BatchNorm]:
+    """The network's BatchNorm layers with running statistics, in definition order; SyncBatchNorm included."""
+    return [m for m in net.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+
+
+@contextmanager
+def bn_statistics(net: nn.Module, groups: int = 1) -> Iterator[BatchNormStats]:
+    """Collect the statistics of every BatchNorm input during one forward pass; the hooks always go.
+
+    Args:
+        net: any network; inputs of its BatchNorm layers are [B, C, ...] or [B, C].
+        groups: the batch holds so many equal groups, one after the other; statistics are taken within each.
+    """
+    stats = BatchNormStats()
+
+    def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        assert isinstance(layer, _BatchNorm)
+        mean, var = _BatchStatistics.apply(inputs[0], groups)
+        stats.layers.append(LayerStats(mean, var, layer))
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in batchnorms(net)]
+    try:
+        yield stats
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
+    """||mean - running mean||_2 + ||variance - running variance||_2 of each layer, the summands of Equation 7.
+
+    Plain L2 norms over channels, not squared, biased variance, as in the reference code.
+
+    Args:
+        stats: collected during a forward pass.
+        normalize: divide each norm by the norm of the running statistic, which makes layers and networks comparable.
+
+    Returns:
+        [L, S] float32, layers in forward order, groups.
+    """
+    distances = []
+    for layer in stats.layers:
+        running_mean, running_var = layer.layer.running_mean, layer.layer.running_var
+        assert running_mean is not None
+        assert running_var is not None
+        off_mean = torch.linalg.vector_norm(layer.mean - running_mean, dim=1)
+        off_var = torch.linalg.vector_norm(layer.var - running_var, dim=1)
+        if normalize:
+            off_mean = off_mean / torch.linalg.vector_norm(running_mean).clamp_min(1e-6)
+            off_var = off_var / torch.linalg.vector_norm(running_var).clamp_min(1e-6)
+        distances.append(off_mean + off_var)
+    return torch.stack(distances)
+
+
+class _BatchStatistics(torch.autograd.Function):
+    """Mean and biased variance over all but the channels, with the backward pass in closed form.
+
+    With M values per channel, d mean / d x = 1 / M and d var / d x = 2 (x - mean) / M: one multiply-add.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        grouped = x.detach().unflatten(0, (groups, -1))
+        dims = (1, *range(3, grouped.ndim))
+        with torch.autocast(x.device.type, enabled=False):
+            var, mean = torch.var_mean(grouped.float(), dims, correction=0)
+        ctx.save_for_backward(x, mean)
+        ctx.groups = groups
+        return mean, var
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        x, mean = ctx.saved_tensors
+        grad_mean, grad_var = grads
+        count = x.numel() // (mean.shape[1] * ctx.groups)
+        grouped = x.unflatten(0, (ctx.groups, -1))
+        shape = (ctx.groups, 1, -1, *(1 for _ in grouped.shape[3:]))
+        slope = (grad_var * (2 / count)).view(shape)
+        offset = (grad_mean / count).view(shape) - slope * mean.view(shape)
+        grad = torch.addcmul(offset.to(x.dtype), grouped, slope.to(x.dtype))
+        return grad.flatten(0, 1), None

@@ -1,0 +1,217 @@
+"""One frozen, bounded model per stage: the single source of every default.
+
+A field's bounds, default, meaning and paper source stand here once; the command line, the widget that edits it, the
+error message and the saved JSON are all made from it. Named settings of the paper are in `presets.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sre2l_core.errors import ConfigError, unknown
+
+Range = tuple[float, float]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Options = dict[str, bool | int | float | str]
+
+
+class Config(BaseModel):
+    """Base of all configs: immutable, no unknown fields, errors a user can act on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        for name in values:
+            if name not in type(self).model_fields:
+                raise unknown(f"{type(self).__name__} field", name, type(self).model_fields)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(explain(type(self).__name__, error)) from None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Build from the values of a JSON object."""
+        return cls(**values)
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with `changes`, validated like any other config."""
+        return type(self)(**(self.model_dump() | changes))
+
+
+def explain(owner: str, error: ValidationError) -> str:
+    """One line per problem: the field, what came and what was expected."""
+    problems = []
+    for item in error.errors(include_url=False):
+        field = ".".join((owner, *(str(part) for part in item["loc"])))
+        came = f" (got {item['input']!r})" if item["loc"] else ""
+        problems.append(f"{field}: {item['msg'].removeprefix('Value error, ')}{came}")
+    return "; ".join(problems)
+
+
+class DataConfig(Config):
+    """Which real data: a name from `sre2l_core/data` and what to take of it."""
+
+    data: str = Field(
+        "digits", description="dataset: digits, cifar10, cifar100, tiny-imagenet, imagenette, ..., folder"
+    )
+    data_root: Path | None = Field(None, description="where it lies; default $SRE2L_DATA, else ~/.cache/sre2l/data")
+    classes: tuple[str, ...] | None = Field(None, description="only these class ids, such as n01443537,n02124075")
+    num_classes: int | None = Field(None, ge=2, description="only the first so many classes")
+    resolution: int | None = Field(
+        None, ge=4, le=1024, description="height and width in pixels; default the dataset's own"
+    )
+    skip_corrupt: bool = Field(False, description="skip image files that cannot be read instead of stopping")
+
+
+class ViewConfig(Config):
+    """How random views of an image are drawn (`views.draw`)."""
+
+    crop: Literal["resized", "padded", "none"] = Field(
+        "resized", description="RandomResizedCrop, RandomCrop after zero padding, or the whole image"
+    )
+    crop_scale: Range = Field((0.08, 1.0), description="share of the image's area that a resized crop covers")
+    crop_ratio: Range = Field((3 / 4, 4 / 3), description="width / height of a resized crop, drawn log-uniformly")
+    padding: int = Field(4, ge=0, le=64, description="zero padding on each side, in pixels, for padded crops")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    roll: tuple[int, int] = Field((0, 0), description="range of the circular shift after the crop, in pixels")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale {self.crop_scale} must satisfy 0 < low <= high <= 1")
+        low, high = self.crop_ratio
+        if not 0.1 <= low <= high <= 10:
+            raise ValueError(f"crop_ratio {self.crop_ratio} must satisfy 0.1 <= low <= high <= 10")
+        if self.roll[0] > self.roll[1]:
+            raise ValueError(f"roll {self.roll} must be (low, high) with low <= high")
+        return self
+
+
+class MixedViewConfig(ViewConfig):
+    """Views that may also mix two images."""
+
+    mix: Literal["none", "cutmix", "mixup"] = Field("none", description="mix each view with another image's view")
+    mix_alpha: float = Field(
+        1.0, gt=0, le=10, description="both parameters of the Beta distribution of the mixing share"
+    )
+
+
+class TrainConfig(Config):
+    """Optimisation of a network: what squeezing and validating have in common."""
+
+    epochs: int = Field(100, ge=1, le=10_000, description="passes over the training images")
+    batch_size: int = Field(256, ge=1, le=65_536, description="images per optimiser step")
+    micro_batch: int | None = Field(
+        None, ge=1, description="split each batch so: gradients add up, BatchNorm sees the part (reference: 512)"
+    )
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="SGD with momentum, or AdamW")
+    lr: float = Field(0.2, gt=0, le=100, description="peak learning rate (Table 7a)")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Table 7a)")
+    betas: tuple[Momentum, Momentum] = Field((0.9, 0.999), description="momentum terms of AdamW (Table 7b)")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="weight decay (Table 7a)")
+    decay_1d: bool = Field(True, description="also decay biases and norm parameters (the ImageNet reference does not)")
+    schedule: Literal["cosine", "step", "constant"] = Field(
+        "cosine", description="cosine to zero, x0.2 at 2/3 and 5/6, or constant"
+    )
+    cosine_stretch: float = Field(
+        1.0, ge=1, le=10, description="length of the cosine over the training: 2 ends at half the learning rate"
+    )
+    schedule_by: Literal["epoch", "step"] = Field("step", description="how often the learning rate moves")
+    warmup_epochs: int = Field(0, ge=0, description="epochs of linear warm-up from 1 % of the learning rate")
+    seed: int = Field(0, ge=0, lt=2**63, description="fixes initial weights, order of images and random views")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be below epochs {self.epochs}")
+        return self
+
+
+class SqueezeConfig(MixedViewConfig, TrainConfig):
+    """Stage 1: a classifier with BatchNorm learns the real data (Equation 4, Table 7a)."""
+
+    backbone: str = Field("resnet18", description="network, a name from sre2l_core/backbones or torchvision")
+    backbone_options: Options = Field(default_factory=dict, description="its options, such as depth or weights")
+    pretrained: str | None = Field(
+        None, description="torchvision weights, such as IMAGENET1K_V1: nothing is trained, accuracy is measured"
+    )
+    epochs: int = Field(50, ge=1, le=10_000, description="squeezing budget (Table 2: more recovers worse)")
+
+
+class RecoverConfig(ViewConfig):
+    """Stage 2: images are optimised from noise (Equations 5-7, Tables 7c, 7d and 10b)."""
+
+    ipc: int = Field(50, ge=1, le=10_000, description="images per class")
+    steps: int = Field(1000, ge=1, le=1_000_000, description="iterations per group (Table 3)")
+    lr: float = Field(0.1, gt=0, le=100, description="peak learning rate of Adam, cosine to zero (Table 7c)")
+    betas: tuple[Momentum, Momentum] = Field((0.5, 0.9), description="momentum terms of Adam (Table 7c)")
+    alpha_bn: float = Field(1.0, ge=0, le=1e6, description="weight of R_BN, Equation 7 (Table 7c)")
+    alpha_tv: float = Field(0.0, ge=0, le=1e6, description="weight of R_TV, Equation 6 (Table 8: off is better)")
+    alpha_l2: float = Field(0.0, ge=0, le=1e6, description="weight of R_l2, Equation 6 (Table 8: off is better)")
+    tv_beta: float = Field(2.0, gt=0, le=4, description="beta of R_TV: 1 allows sharper edges than 2")
+    first_bn_multiplier: float = Field(
+        10.0, ge=0, le=1e4, description="factor on the first BatchNorm layer's share of R_BN (reference code only)"
+    )
+    normalize_bn: bool = Field(
+        False,
+        description="divide each layer's norms by those of its running statistics: alpha_bn then suits any network",
+    )
+    group_size: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="consecutive classes optimised together (Table 7c: batch size)",
+    )
+    group_images: int = Field(
+        1, ge=1, le=1000, description="images of each class in a group: more steady the statistics of few classes"
+    )
+    stack: int = Field(1, ge=1, le=1000, description="groups that share a forward pass; each stays on its own")
+    only_classes: tuple[str, ...] | None = Field(None, description="recover only these class ids of the teacher")
+    per_image_crop: bool = Field(False, description="a crop of its own for every image instead of one for the group")
+    init: Literal["noise", "real", "patches"] = Field(
+        "noise", description="start from N(0, 1), from random real images, or from random crops of them"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="fixes the noise and the crops of every group")
+    snapshot_every: int | None = Field(None, ge=1, description="keep the pixels every so many steps")
+    image_format: Literal["png", "webp", "jpeg"] = Field(
+        "png", description="lossless PNG or WebP; JPEG (quality 75, as the reference) costs 15-24 dB PSNR"
+    )
+
+
+class RelabelConfig(MixedViewConfig):
+    """Stage 3: the teacher's logits of many random views of each image (Equation 8)."""
+
+    epochs: int = Field(300, ge=1, le=100_000, description="views per image; a student may train on as many epochs")
+    batch_size: int = Field(256, ge=1, le=65_536, description="images per pass of the teacher")
+    codec: str = Field("fp16", description="how logits are stored, a name from sre2l_core/codecs")
+    codec_options: Options = Field(default_factory=dict, description="its options, such as k")
+    teacher_mode: Literal["eval", "batch"] = Field(
+        "eval",
+        description="BatchNorm on running statistics, or on those of the labelled batch (reference's CIFAR script)",
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="fixes every view of every epoch")
+
+
+class ValidateConfig(TrainConfig):
+    """Stage 4: fresh students learn images and soft labels, real test data judges them (Equation 9, Table 7b)."""
+
+    students: tuple[str, ...] = Field(("resnet18",), min_length=1, description="networks to train (Tables 4 and 5)")
+    student_options: Options = Field(default_factory=dict, description="options of these networks")
+    temperature: float = Field(20.0, gt=0, le=1000, description="softmax temperature of student and labels (Figure 4)")
+    loss: Literal["kl", "kl_t2", "mse_ce", "gift"] = Field(
+        "kl", description="KL divergence, KL times T^2, MSE on logits + gamma * cross-entropy, or GIFT's cosine"
+    )
+    gamma: float = Field(0.1, ge=0, le=1, description="share of the hard label in mse_ce and gift")
+    ema: float | None = Field(None, gt=0, lt=1, description="test an exponential moving average of the student")
+    seeds: int = Field(3, ge=1, le=100, description="students trained for mean and standard deviation")
+    against: tuple[Literal["random", "full"], ...] = Field(
+        ("random",), description="baselines in the same table: as many random real images, all real images"
+    )
+    hard_labels: bool = Field(True, description="also train on the condensed images with hard labels")
+    eval_every: int = Field(10, ge=1, description="epochs between evaluations (the last epoch is always evaluated)")

@@ -1,0 +1,180 @@
+"""A dataset too large for memory: files are decoded by worker processes whenever they are used."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sre2l_core.config import MixedViewConfig, ViewConfig
+from sre2l_core.data.decode import cores, decode_all, fit, open_rgb, to_pixels
+from sre2l_core.data.spec import DatasetSpec
+from sre2l_core.data.split import Batch, train_id_batches
+from sre2l_core.errors import DataError
+from sre2l_core.views import draw, mix
+
+
+class StreamSplit:
+    """A `Split` of picture files.
+
+    Order, crops and flips depend on (seed, epoch, image) alone, whatever the number of workers. A crop is drawn in the
+    pixels of the file, before any shrinking. Partners for mixing come from the batch, so they depend on its size.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        paths: Sequence[Path],
+        labels: Tensor,
+        *,
+        eval_scale: float = 1.0,
+        upright: bool = False,
+        skip_corrupt: bool = False,
+        workers: int | None = None,
+    ) -> None:
+        """Note the files; nothing is read yet.
+
+        Args:
+            spec: the dataset (RGB).
+            paths: N files.
+            labels: [N] int64.
+            eval_scale: shorter side before the central crop, in units of the resolution (256 / 224 for ImageNet).
+            upright: turn photographs by their EXIF orientation.
+            skip_corrupt: leave unreadable files out of their batch, with a warning, instead of raising.
+            workers: decoding processes; None: one per core, at most 8.
+        """
+        self.spec = spec
+        self.labels = labels.cpu().long()
+        self._files = _Files(
+            np.array([os.fsencode(path) for path in paths]), spec.resolution, eval_scale, upright, skip_corrupt
+        )
+        self._workers = min(cores(), 8) if workers is None else workers
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def train_batches(
+        self, view: MixedViewConfig, *, batch_size: int, seed: int, epoch: int, device: torch.device | str
+    ) -> Iterator[Batch]:
+        """One shuffled epoch of random views; partners for mixing come from the same batch (see `Split`)."""
+        batches = train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch)
+        for images, ids in self._decoded(batches, device, view, seed, epoch):
+            if len(ids) == 1 < min(batch_size, len(self)):
+                continue
+            params = draw(view, seed=seed, epoch=epoch, ids=ids, size=self.spec.size)
+            order = ids.argsort()
+            partners = order[torch.searchsorted(ids[order], params.partner)]
+            if params.mixed:
+                images = mix(images, images[partners.to(device)], params)
+            labels, partner_labels = self.labels[ids], self.labels[params.partner]
+            yield Batch(images, labels.to(device), partner_labels.to(device), params.weight.to(device))
+
+    def eval_batches(self, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images in order: resized, centre-cropped, normalised (see `Split`)."""
+        for images, ids in self._decoded(list(torch.split(torch.arange(len(self)), batch_size)), device):
+            yield images, self.labels[ids].to(device)
+
+    def take(self, ids: Tensor) -> Tensor:
+        """Some images resized and centre-cropped: [B] ids -> [B, 3, H, W] uint8 on the CPU.
+
+        Raises:
+            DataError: if one of them cannot be read.
+        """
+        files = self._files
+        paths = [Path(os.fsdecode(files.paths[index])) for index in ids.tolist()]
+        return decode_all(paths, files.size, scale=files.eval_scale, upright=files.upright)[0]
+
+    def _decoded(
+        self,
+        batches: list[Tensor],
+        device: torch.device | str,
+        view: ViewConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised images on the device and the ids [B] of those that could be read, batch by batch."""
+        loader: DataLoader[_Decoded] = DataLoader(
+            _Batches(self._files, batches, view, seed, epoch),
+            batch_size=None,
+            num_workers=min(self._workers, len(batches)),
+            collate_fn=_as_is,
+            pin_memory=torch.device(device).type == "cuda",
+            generator=torch.Generator(),
+        )
+        for pixels, ids, problems in loader:
+            if problems and not self._files.skip_corrupt:
+                raise DataError(problems[0])
+            for problem in problems:
+                warnings.warn(f"skipped: {problem}", stacklevel=3)
+            if len(ids):
+                yield self.spec.normalize(pixels.to(device, non_blocking=True)), ids
+
+
+@dataclass(frozen=True)
+class _Files:
+    paths: npt.NDArray[np.bytes_]
+    """One block of memory: a list of str would be copied into every worker bit by bit."""
+    size: int
+    eval_scale: float
+    upright: bool
+    skip_corrupt: bool
+
+    def decode(self, index: int, view: ViewConfig | None, seed: int, epoch: int) -> Tensor:
+        """One image [3, size, size]: a random view, or the central square if `view` is None."""
+        image = open_rgb(os.fsdecode(self.paths[index]), upright=self.upright)
+        if view is None:
+            return to_pixels(fit(image, self.size, self.eval_scale))
+        if view.crop != "resized":
+            image = fit(image, self.size)
+        params = draw(view, seed=seed, epoch=epoch, ids=torch.tensor([index]), size=(image.height, image.width))
+        top, left, height, width = params.box[0].tolist()
+        crop = image.crop((left, top, left + width, top + height))
+        crop = crop.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        if params.flip[0]:
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return to_pixels(crop).roll(params.roll[0].tolist(), dims=(1, 2))
+
+
+class _Decoded(NamedTuple):
+    pixels: Tensor
+    ids: Tensor
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset[_Decoded]):
+    """A batch is one item, so that a worker decodes whole batches and nothing is collated."""
+
+    files: _Files
+    batches: list[Tensor]
+    view: ViewConfig | None
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> _Decoded:
+        images, ids, problems = [], [], []
+        for image_id in self.batches[index].tolist():
+            try:
+                images.append(self.files.decode(image_id, self.view, self.seed, self.epoch))
+                ids.append(image_id)
+            except DataError as error:
+                problems.append(str(error))
+        pixels = torch.stack(images) if images else torch.empty(0, dtype=torch.uint8)
+        return _Decoded(pixels, torch.tensor(ids, dtype=torch.long), problems)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,1 @@
+"""Runs and what they leave behind: folders, pictures, tables. Everything above the stages that is not a notebook."""

@@ -1,0 +1,159 @@
+"""Soft labels: stored (`SoftLabels`) or made on the fly (`LiveLabels`); a student cannot tell which it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from sre2l_core import storage
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.bn_stats import batchnorms
+from sre2l_core.codecs import Codec, build_codec
+from sre2l_core.config import RelabelConfig
+from sre2l_core.errors import ArtifactError
+from sre2l_core.runtime import Runtime
+from sre2l_core.views import ViewParams, draw
+
+
+class LabelSource(Protocol):
+    """Soft labels of random views, stored or made on the fly: what a student trains on (Equation 9)."""
+
+    @property
+    def config(self) -> RelabelConfig:
+        """How the views are drawn."""
+
+    @property
+    def condensed_id(self) -> str:
+        """The condensed set whose images were labelled."""
+
+    @property
+    def teacher_id(self) -> str:
+        """Fingerprint of the network that labels."""
+
+    def views(self, epoch: int) -> ViewParams:
+        """The views of all images in an epoch, row = image id."""
+
+    def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
+        """[B, K] float32 logits of the teacher on `pixels` [B, C, S, S], the views of images `ids` in `epoch`."""
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Stage 3's result: the teacher's logits of every view, packed by a codec, one shard an epoch; views are a seed."""
+
+    config: RelabelConfig
+    num_images: int
+    num_classes: int
+    size: tuple[int, int]
+    """Height and width of the images the views are taken from."""
+    teacher_id: str
+    condensed_id: str
+    shards: Sequence[Mapping[str, Tensor] | Path]
+    """Codec parts by epoch, in memory or as files; only the epoch in use is read."""
+
+    @cached_property
+    def codec(self) -> Codec:
+        """How the logits are packed."""
+        return build_codec(self.config.codec, **self.config.codec_options)
+
+    @cached_property
+    def _open(self) -> dict[int, Mapping[str, Tensor]]:
+        return {}
+
+    def views(self, epoch: int) -> ViewParams:
+        """The views of all images in an epoch, row = image id."""
+        return draw(self.config, seed=self.config.seed, epoch=epoch, ids=torch.arange(self.num_images), size=self.size)
+
+    def logits(self, epoch: int, ids: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """[B, K] float32 logits of images `ids` in `epoch`, on the CPU or the device of `pixels`; any batch, any order.
+
+        Raises:
+            ArtifactError: if there are fewer epochs of labels than asked for.
+        """
+        if not 0 <= epoch < len(self.shards):
+            raise ArtifactError(f"epoch {epoch} of the soft labels was asked for, {len(self.shards)} are stored.")
+        if epoch not in self._open:
+            self._open.clear()
+            shard = self.shards[epoch]
+            self._open[epoch] = storage.read_tensors(shard) if isinstance(shard, Path) else shard
+        parts = {name: tensor[ids.cpu()] for name, tensor in self._open[epoch].items()}
+        decoded = self.codec.decode(parts, self.num_classes)
+        return decoded if pixels is None else decoded.to(pixels.device)
+
+    def save(self, folder: Path) -> None:
+        """Write shards that are still in memory, and the manifest."""
+        for epoch, shard in enumerate(self.shards):
+            if not isinstance(shard, Path):
+                storage.write_tensors(shard_path(folder, epoch), shard)
+        names = ("num_images", "num_classes", "size", "teacher_id", "condensed_id")
+        body = {name: getattr(self, name) for name in names}
+        storage.finish(folder, "soft_labels", {**body, "config": self.config.model_dump(mode="json")})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Open a label store; shards are read when needed."""
+        folder = Path(folder)
+        body = storage.read_manifest(folder, "soft_labels")
+        config = RelabelConfig.of(body["config"])
+        shards = [shard_path(folder, epoch) for epoch in range(config.epochs)]
+        size = (body["size"][0], body["size"][1])
+        ids = (body["teacher_id"], body["condensed_id"])
+        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards)
+
+
+def shard_path(folder: Path, epoch: int) -> Path:
+    """Where an epoch's labels lie."""
+    return folder / "labels" / f"epoch_{epoch:05d}.safetensors"
+
+
+class LiveLabels:
+    """Soft labels made on the fly: nothing is stored, the teacher looks at the very pixels the student sees."""
+
+    def __init__(
+        self, teacher: Teacher, condensed: CondensedSet, config: RelabelConfig, *, runtime: Runtime | None = None
+    ) -> None:
+        teacher.spec.check_same_classes(condensed.spec)
+        self.config, self.teacher_id = config, teacher.id
+        self.runtime = runtime or Runtime.auto()
+        self._net, self._condensed = self.runtime.place(teacher.net), condensed
+
+    @property
+    def condensed_id(self) -> str:
+        """The condensed set whose images are labelled."""
+        return self._condensed.id
+
+    def views(self, epoch: int) -> ViewParams:
+        """The views of all images in an epoch, row = image id."""
+        ids, size = torch.arange(len(self._condensed)), self._condensed.spec.size
+        return draw(self.config, seed=self.config.seed, epoch=epoch, ids=ids, size=size)
+
+    @torch.no_grad()
+    def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
+        """[B, K] float32 logits on `pixels` [B, C, S, S]."""
+        with labelling(self._net, self.config), self.runtime.autocast():
+            out: Tensor = self._net(self.runtime.batch(pixels))
+        return out.float()
+
+
+@contextmanager
+def labelling(net: nn.Module, config: RelabelConfig) -> Iterator[None]:
+    """The teacher's mode while it labels; `batch` takes the batch's own BatchNorm statistics and changes none it keeps."""
+    if config.teacher_mode == "eval":
+        yield
+        return
+    layers = batchnorms(net)
+    kept = [(layer.running_mean, layer.running_var) for layer in layers]
+    for layer in layers:
+        layer.running_mean = layer.running_var = None
+    try:
+        yield
+    finally:
+        for layer, (mean, var) in zip(layers, kept, strict=True):
+            layer.running_mean, layer.running_var = mean, var

@@ -1,0 +1,51 @@
+"""Pixels to image files and back."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sre2l_core.errors import ArtifactError
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {"optimize": False},
+    "webp": {"lossless": True},
+    "jpeg": {"quality": 75, "subsampling": 2},
+}
+
+
+def to_pil(pixels: Tensor) -> Image.Image:
+    """A uint8 image [1 or 3, H, W] as a PIL image."""
+    array = pixels.cpu().numpy()
+    return Image.fromarray(array[0] if len(array) == 1 else np.moveaxis(array, 0, 2))
+
+
+def write(pixels: Tensor, path: Path, image_format: str) -> None:
+    """Write a uint8 image [C, H, W]; PNG and WebP are lossless, JPEG is the reference's quality 75 with 4:2:0."""
+    to_pil(pixels).save(path, format=image_format, **_OPTIONS[image_format])
+
+
+def read(path: Path, channels: int) -> Tensor:
+    """Read an image as uint8 [C, H, W]; raises `ArtifactError` naming the file."""
+    try:
+        with Image.open(path) as image:
+            array = np.array(image.convert("L" if channels == 1 else "RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ArtifactError(f"{path} cannot be read as an image ({error}).") from error
+    return torch.from_numpy(array[None] if channels == 1 else np.moveaxis(array, 2, 0).copy())
+
+
+def as_stored(pixels: Tensor, image_format: str) -> Tensor:
+    """What [C, H, W] becomes once it was written and read: changed by JPEG only."""
+    if image_format != "jpeg":
+        return pixels
+    buffer = io.BytesIO()
+    to_pil(pixels).save(buffer, format="jpeg", quality=75, subsampling=2)
+    array = np.array(Image.open(buffer))
+    return torch.from_numpy(array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0).copy())

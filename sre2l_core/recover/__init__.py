@@ -1,0 +1,6 @@
+"""Stage 2, recover: Teacher -> CondensedSet (Equations 5-7)."""
+
+from sre2l_core.recover.groups import Group, plan
+from sre2l_core.recover.loop import Recovery, recover
+
+__all__ = ["Group", "Recovery", "plan", "recover"]

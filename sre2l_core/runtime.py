@@ -1,0 +1,56 @@
+"""The machine: device, precision, memory format. The only file that knows about it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from sre2l_core.errors import ConfigError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a stage computes; never what it computes."""
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @classmethod
+    def auto(cls, device: str = "auto", precision: Precision = "auto") -> Self:
+        """The best device there is, bf16 where it has it in hardware; `precision="fp32"` for bitwise comparisons.
+
+        Raises:
+            ConfigError: if the asked device is not there.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            chosen = torch.device(device)
+            torch.empty(0, device=chosen)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device {device!r} cannot be used ({reason}). Use --device cpu or auto.") from None
+        if precision == "auto":
+            fast = chosen.type == "cuda" and torch.cuda.is_bf16_supported()
+            precision = "bf16" if fast else "fp32"
+        return cls(chosen, precision)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bf16 for the network's forward pass, or nothing."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def place(self, net: nn.Module) -> nn.Module:
+        """Move a network to the device; channels last, the layout that convolutions are fastest in."""
+        return net.to(self.device).to(memory_format=torch.channels_last)
+
+    def batch(self, images: Tensor) -> Tensor:
+        """Move images [B, C, H, W] to the device in the network's memory format."""
+        return images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,126 @@
+"""What squeezing and validating share: optimisers, schedules, weight averages, evaluation."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from sre2l_core.config import TrainConfig
+from sre2l_core.data.split import Split
+from sre2l_core.runtime import Runtime
+
+
+def build_optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD or AdamW over two groups: parameters with more than one dimension, and the rest (`config.decay_1d`)."""
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": config.weight_decay * config.decay_1d},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+
+
+def lr_factor(config: TrainConfig, epoch: float) -> float:
+    """Share of the peak learning rate at `epoch` (fractional within an epoch).
+
+    Linear warm-up from 1 %; then half a cosine to zero (stretched by `cosine_stretch`), x0.2 at 2/3 and 5/6, or
+    constant.
+    """
+    if config.schedule_by == "epoch":
+        epoch = math.floor(epoch)
+    if epoch < config.warmup_epochs:
+        return 0.01 + 0.99 * epoch / config.warmup_epochs
+    progress = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress / config.cosine_stretch))
+    if config.schedule == "step":
+        return 1.0 if progress < 2 / 3 else 0.2 if progress < 5 / 6 else 0.04
+    return 1.0
+
+
+class Trainer:
+    """One network on its way: an optimiser, its schedule, and an average of the weights if asked for."""
+
+    def __init__(self, net: nn.Module, config: TrainConfig, runtime: Runtime, ema: float | None = None) -> None:
+        self.net, self.config, self.runtime = runtime.place(net).train(), config, runtime
+        self.optimizer = build_optimizer(net, config)
+        self.average = None if ema is None else WeightAverage(net, ema)
+
+    def step(self, images: Tensor, loss_of: Callable[[Tensor, slice], Tensor], epoch: float) -> tuple[Tensor, Tensor]:
+        """One optimiser step on normalised images [B, C, H, W].
+
+        Args:
+            images: the batch, on the device.
+            loss_of: loss of the logits of rows `slice` of the batch, a mean over them.
+            epoch: for the learning rate.
+
+        Returns:
+            Loss and logits [B, K], detached.
+        """
+        factor = lr_factor(self.config, epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        size = self.config.micro_batch or len(images)
+        losses, outputs = [], []
+        for start in range(0, len(images), size):
+            rows = slice(start, min(start + size, len(images)))
+            with self.runtime.autocast():
+                logits = self.net(self.runtime.batch(images[rows]))
+            loss = loss_of(logits.float(), rows) * ((rows.stop - rows.start) / len(images))
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            outputs.append(logits.detach().float())
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.net)
+        return torch.stack(losses).sum(), torch.cat(outputs)
+
+    @property
+    def tested(self) -> nn.Module:
+        """The network to evaluate: the average of weights if there is one."""
+        return self.net if self.average is None else self.average.net
+
+
+class WeightAverage:
+    """Exponential moving average of weights and buffers; young averages forget faster (1/10 of the steps so far)."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self._decay, self._steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, net: nn.Module) -> None:
+        """Move towards the network's present weights."""
+        self._steps += 1
+        keep = min(self._decay, self._steps / (self._steps + 10))
+        for old, new in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - keep)
+            else:
+                old.copy_(new)
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> dict[str, float]:
+    """Top-1 and top-5 accuracy, shares in [0, 1]; the network's train/eval mode is put back."""
+    was_training = net.training
+    net.eval()
+    top1 = top5 = count = 0
+    try:
+        for images, labels in split.eval_batches(batch_size, runtime.device):
+            with runtime.autocast():
+                logits = net(runtime.batch(images))
+            ranked = logits.float().topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+            top1 += int(ranked[:, 0].sum())
+            top5 += int(ranked.any(1).sum())
+            count += len(labels)
+    finally:
+        net.train(was_training)
+    return {"top1": top1 / count, "top5": top5 / count}

@@ -1,0 +1,241 @@
+"""Views are data: drawn first as plain numbers, applied later by one differentiable function.
+
+`draw` is a pure function of (seed, epoch, image id): no batch size, order, worker count or device enters. `render`
+turns the drawn numbers into pixels. Relabelling and training call both with the same seed and so see the same crops.
+
+A crop, resize, flip and roll together are linear and separable, so a view of an image X is `A_h X A_w^T` with two small
+matrices: batched, deterministic on every device, and differentiable with respect to the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sre2l_core.config import MixedViewConfig, ViewConfig
+
+_CROP_TRIES = 10  # as torchvision's RandomResizedCrop: then fall back to the whole image
+_Floats = npt.NDArray[np.float64]
+_Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ViewParams:
+    """One random view per row, N rows; all on the CPU."""
+
+    box: Tensor
+    """[N, 4] int64: top, left, height, width of the crop in source pixels (may reach outside by the padding)."""
+    flip: Tensor
+    """[N] bool: mirrored left-right."""
+    roll: Tensor
+    """[N, 2] int64: circular shift down and right, in output pixels, after crop and flip."""
+    partner: Tensor
+    """[N] int64: id of the image to mix with; an image's own id where nothing is mixed."""
+    weight: Tensor
+    """[N] float32: share of the image itself in the mix: 1 where nothing is mixed."""
+    paste: Tensor
+    """[N, 4] float32: top, left, bottom, right of the pasted CutMix rectangle, as shares of the view; zeros if none."""
+
+    def __getitem__(self, rows: Tensor) -> ViewParams:
+        return ViewParams(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.flip)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether any row mixes two images."""
+        return bool((self.weight < 1).any())
+
+
+def draw(config: ViewConfig, *, seed: int, epoch: int, ids: Tensor, size: tuple[int, int]) -> ViewParams:
+    """Random views of images of `size` (height, width), in source pixels.
+
+    Args:
+        config: what is random and how far; a `MixedViewConfig` may also mix images.
+        seed: any integer; the stream of views belongs to it.
+        epoch: epoch, or step while recovering.
+        ids: [N] int64 image ids; partners for mixing are drawn among these.
+        size: height and width of the source images.
+
+    Returns:
+        The views, row i for `ids[i]`. A row depends on (seed, epoch, its id) alone; with mixing also on the set of ids.
+    """
+    rows = ids.numpy()
+    random = _Random(seed, epoch, rows)
+    box = _crop_boxes(config, random, size)
+    flip = random.uniform("flip") < config.flip
+    low, high = config.roll
+    roll = np.stack([low + _integers(random.uniform(f"roll {axis}"), high - low + 1) for axis in "hw"], axis=1)
+    partner, weight, paste = _mixes(config, random, rows)
+    return ViewParams(
+        torch.from_numpy(box),
+        torch.from_numpy(flip),
+        torch.from_numpy(roll),
+        torch.from_numpy(partner),
+        torch.from_numpy(weight.astype(np.float32)),
+        torch.from_numpy(paste.astype(np.float32)),
+    )
+
+
+def render(
+    pool: Tensor,
+    ids: Tensor,
+    params: ViewParams,
+    *,
+    size: int,
+    black: Tensor | None = None,
+    prepare: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The pixels of views, mixed where `params` say so.
+
+    Args:
+        pool: [P, C, H, W] images, row = image id; float, or uint8 with `prepare`.
+        ids: [B] int64 ids of the wanted images.
+        params: views of the whole pool, row = image id.
+        size: height and width of a view in pixels.
+        black: [C] value of padding outside the image; None leaves it at 0.
+        prepare: turns the rows taken from the pool into floats, such as `DatasetSpec.normalize`.
+
+    Returns:
+        [B, C, size, size] float, differentiable with respect to a float pool.
+    """
+
+    def view(rows: Tensor) -> Tensor:
+        images = pool[rows.to(pool.device)]
+        return apply(images if prepare is None else prepare(images), params[rows], size=size, black=black)
+
+    chosen = params[ids]
+    return mix(view(ids), view(chosen.partner), chosen) if chosen.mixed else view(ids)
+
+
+def apply(images: Tensor, params: ViewParams, *, size: int, black: Tensor | None = None) -> Tensor:
+    """Crop, resize (bilinear, antialiased when shrinking), flip and roll: [B, C, H, W] -> [B, C, size, size]."""
+    (top, left, height, width), device = params.box.unbind(1), images.device
+    rows = _resample(top, height, images.shape[2], size, params.roll[:, 0], torch.zeros_like(params.flip), device)
+    columns = _resample(left, width, images.shape[3], size, params.roll[:, 1], params.flip, device)
+    with torch.autocast(device.type, enabled=False):
+        rows, columns = rows.to(images.dtype), columns.to(images.dtype)
+        views = rows[:, None] @ images @ columns[:, None].mT
+        if black is not None:
+            covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
+            views = views + (1 - covered) * black.to(views)[:, None, None]
+    return views
+
+
+def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:
+    """CutMix (rows with a pasted rectangle) or Mixup (rows without) of two batches of views [B, C, S, S]."""
+    size, device = own.shape[-1], own.device
+    top, left, bottom, right = (params.paste * size).round().to(device)[:, :, None].unbind(1)
+    place = torch.arange(size, device=device)
+    pasted = ((place >= top) & (place < bottom))[:, None, :, None] & ((place >= left) & (place < right))[
+        :, None, None, :
+    ]
+    cut = (params.paste[:, 2] > params.paste[:, 0]).to(device)
+    share = torch.where(cut, torch.ones_like(top[:, 0]), params.weight.to(device))[:, None, None, None].to(own.dtype)
+    return torch.where(pasted, other, share * own + (1 - share) * other)
+
+
+def _resample(
+    start: Tensor, length: Tensor, source: int, size: int, roll: Tensor, flip: Tensor, device: torch.device
+) -> Tensor:
+    """[B, size, source] float32 weights of source pixels in output pixels along one axis.
+
+    Bilinear with half-pixel centres, restricted to the crop's own pixels; the triangle widens when the crop shrinks.
+    Equals slice + `interpolate(align_corners=False, antialias=True)`. Rows outside the image are zero.
+    """
+    start, length, roll, flip = (values.to(device)[:, None] for values in (start, length, roll, flip))
+    place = torch.remainder(torch.arange(size, device=device) - roll, size)
+    place = torch.where(flip, size - 1 - place, place)
+    scale = length.double() / size
+    centre = (start + (place + 0.5) * scale - 0.5)[:, :, None]
+    pixel = torch.arange(source, device=device)
+    weights = (1 - (centre - pixel).abs() / scale.clamp_min(1)[:, :, None]).clamp_min(0)
+    weights = weights * ((pixel >= start[:, :, None]) & (pixel < (start + length)[:, :, None]))
+    return (weights / weights.sum(2, keepdim=True).clamp_min(1e-9)).float()
+
+
+def _crop_boxes(config: ViewConfig, random: _Random, size: tuple[int, int]) -> _Integers:
+    height, width = size
+    count = len(random.ids)
+    if config.crop == "none":
+        return np.tile(np.array([0, 0, height, width]), (count, 1))
+    if config.crop == "padded":
+        top, left = (_integers(random.uniform(f"pad {axis}"), 2 * config.padding + 1) - config.padding for axis in "hw")
+        return np.stack([top, left, np.full(count, height), np.full(count, width)], axis=1)
+    low, high = config.crop_scale
+    log_low, log_high = np.log(config.crop_ratio)
+    tries = range(_CROP_TRIES)
+    area = height * width * (low + (high - low) * np.stack([random.uniform(f"area {t}") for t in tries]))
+    ratio = np.exp(log_low + (log_high - log_low) * np.stack([random.uniform(f"ratio {t}") for t in tries]))
+    w, h = np.rint(np.sqrt(area * ratio)).astype(np.int64), np.rint(np.sqrt(area / ratio)).astype(np.int64)
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.argmax(0)
+    found = fits.any(0)
+    w = np.where(found, w[first, np.arange(count)], width)
+    h = np.where(found, h[first, np.arange(count)], height)
+    top = _integers(random.uniform("top"), height - h + 1)
+    left = _integers(random.uniform("left"), width - w + 1)
+    return np.stack([top, left, h, w], axis=1)
+
+
+def _mixes(config: ViewConfig, random: _Random, ids: _Integers) -> tuple[_Integers, _Floats, _Floats]:
+    """Partner, own share and pasted rectangle; CutMix centres are uniform and its box is clipped (Yun et al., 2019)."""
+    count = len(ids)
+    if not isinstance(config, MixedViewConfig) or config.mix == "none":
+        return ids.copy(), np.ones(count), np.zeros((count, 4))
+    partner = ids[_integers(random.uniform("partner"), count)]
+    share = random.symmetric_beta("share", config.mix_alpha)
+    if config.mix == "mixup":
+        return partner, share, np.zeros((count, 4))
+    half = np.sqrt(1 - share) / 2
+    middle = np.stack([random.uniform(f"paste {axis}") for axis in "hw"], axis=1)
+    paste = np.concatenate([middle - half[:, None], middle + half[:, None]], axis=1).clip(0, 1)
+    area = (paste[:, 2] - paste[:, 0]) * (paste[:, 3] - paste[:, 1])
+    return partner, 1 - area, paste
+
+
+def _integers(uniform: _Floats, high: int | _Integers) -> _Integers:
+    """Uniform integers in [0, high) from uniform numbers in [0, 1)."""
+    whole: _Integers = np.minimum(np.floor(uniform * high), np.asarray(high) - 1).astype(np.int64)
+    return whole
+
+
+class _Random:
+    """Counter-based random numbers: each is a hash (SplitMix64) of (seed, epoch, image id, name of the quantity)."""
+
+    def __init__(self, seed: int, epoch: int, ids: _Integers) -> None:
+        self.ids = ids
+        state = _splitmix(np.uint64(seed) + _GOLDEN * np.arange(1, 2, dtype=np.uint64))
+        self._state = _splitmix(_splitmix(state ^ np.uint64(epoch)) ^ ids.astype(np.uint64))
+
+    def uniform(self, name: str) -> _Floats:
+        """[N] float64 in [0, 1) with 53 random bits."""
+        key = np.array([int.from_bytes(name.encode()[-8:].rjust(8, b"_"), "little")], dtype=np.uint64)
+        bits = _splitmix(self._state ^ _splitmix(key)) >> np.uint64(11)
+        return bits.astype(np.float64) * 2.0**-53
+
+    def symmetric_beta(self, name: str, alpha: float) -> _Floats:
+        """[N] draws of Beta(alpha, alpha): the inverse of its distribution function at uniform numbers."""
+        uniform = self.uniform(name)
+        if alpha == 1:
+            return uniform
+        from scipy.special import betaincinv
+
+        return np.asarray(betaincinv(alpha, alpha, uniform), dtype=np.float64)
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _splitmix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The SplitMix64 output function (Steele, Lea and Flood, 2014) on an array of counters."""
+    z = state + _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

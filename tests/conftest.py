@@ -1,0 +1,77 @@
+"""Settings shared by all tests: Hypothesis profiles, small fixtures, and data that is not part of the project."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
+from sre2l_core.data import Dataset, DatasetSpec, ResidentSplit
+from sre2l_core.runtime import Runtime
+
+# Shared cores make deadlines flaky. CI draws the same examples every time; by hand they vary.
+settings.register_profile("local", deadline=None, max_examples=25)
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for one another
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder named by SRE2L_DATA (it holds `tiny-imagenet/`), or skip the test."""
+    if not (root := os.environ.get("SRE2L_DATA")):
+        pytest.skip("SRE2L_DATA is not set: point it to the folder that holds tiny-imagenet/")
+    if not (path := Path(root)).is_dir():
+        pytest.fail(f"SRE2L_DATA is {root!r}, which is not a folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Runtime:
+    """Return the machine that every test can count on, in full precision."""
+    return Runtime(torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> DatasetSpec:
+    """Return five classes of 8x8 RGB pictures with different statistics per channel."""
+    classes = ("ant", "bee", "cat", "dog", "eel")
+    return DatasetSpec("tiny", classes, 3, 8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_spec: DatasetSpec) -> Dataset:
+    """Return random pixels around one random picture per class: easy to learn, 60 for training and 25 to judge."""
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randint(40, 216, (5, 3, 8, 8), generator=generator)
+
+    def split(count: int) -> ResidentSplit:
+        labels = torch.arange(count) % 5
+        pixels = means[labels] + torch.randint(-40, 41, (count, 3, 8, 8), generator=generator)
+        return ResidentSplit(tiny_spec, pixels.to(torch.uint8), labels)
+
+    return Dataset(tiny_spec, split(60), split(25))
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tiny_spec: DatasetSpec, tiny_data: Dataset) -> Teacher:
+    """Return a ConvNet of two BatchNorm blocks, trained for a moment; its running statistics are not the initial ones."""
+    options = {"depth": 2, "width": 8}
+    net = empty_network("convnet", tiny_spec, options, seed=0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(30):
+        logits = net(tiny_spec.normalize(tiny_data.train.images))
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, tiny_data.train.labels).backward()
+        optimizer.step()
+    net.zero_grad()
+    return Teacher(net, tiny_spec, "convnet", options)
+
+
+@pytest.fixture(scope="session")
+def tiny_condensed(tiny_spec: DatasetSpec, tiny_data: Dataset) -> CondensedSet:
+    """Return eleven images, so that no batch size divides them: two per class, three of the first."""
+    return CondensedSet(tiny_data.train.images[:11], tiny_data.train.labels[:11], tiny_spec, {"method": "test"})

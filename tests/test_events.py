@@ -1,0 +1,82 @@
+"""Listeners of running stages."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pytest
+import torch
+
+from sre2l_core.events import CsvLog, History, StepEvent, both, ignore, progress_bar
+
+
+def events(stage="recover", total=5):
+    return [StepEvent(stage, n, total, {"loss": torch.tensor(1.0 / n)}, f"group {n}") for n in range(1, total + 1)]
+
+
+class Untouchable:
+    def __float__(self):
+        raise AssertionError("waited for the device")
+
+
+def test_nobody_waits_for_metrics_that_nobody_asked_for():
+    event = StepEvent("recover", 3, 7, {"loss": Untouchable()})
+    for listener in (ignore, History(), both(ignore, History(every=2))):
+        listener(event)
+    with progress_bar(every=2) as bar:
+        bar(event)
+    with pytest.raises(AssertionError, match="waited"):
+        event.value("loss")
+
+
+def test_history_keeps_every_stage_apart_and_the_last_step():
+    history = History(every=2)
+    for event in [*events(), *events("validate", 3)]:
+        history(event)
+    assert history.stage("recover") == {"step": [2, 4, 5], "loss": pytest.approx([1 / 2, 1 / 4, 1 / 5])}
+    assert history.stage("validate")["step"] == [2, 3]
+    assert history.stage("squeeze") == {"step": []}
+
+
+def test_history_of_metrics_that_come_and_go():
+    history = History()
+    history(StepEvent("recover", 1, 3, {"loss": 1.0, "r_bn": 2.0}))
+    history(StepEvent("recover", 2, 3, {"loss": 0.5}))
+    history(StepEvent("recover", 3, 3, {"loss": 0.2, "verifier": 0.9}))
+    columns = history.stage("recover")
+    assert columns["loss"] == [1.0, 0.5, 0.2]
+    assert columns["r_bn"] == pytest.approx([2.0, math.nan, math.nan], nan_ok=True)
+    assert columns["verifier"] == pytest.approx([math.nan, math.nan, 0.9], nan_ok=True)
+
+
+def test_csv_rows_and_header(tmp_path):
+    path = tmp_path / "new" / "log.csv"
+    for event in events():
+        CsvLog(path, every=2)(event)
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["stage", "note", "step", "metric", "value"]
+    assert rows[1:] == [
+        ["recover", "group 2", "2", "loss", "0.5"],
+        ["recover", "group 4", "4", "loss", "0.25"],
+        ["recover", "group 5", "5", "loss", "0.2"],
+    ]
+
+
+def test_both_tells_all_in_order():
+    heard = []
+    both(lambda event: heard.append(("a", event.step)), lambda event: heard.append(("b", event.step)))(events()[0])
+    assert heard == [("a", 1), ("b", 1)]
+
+
+def test_progress_bars_count_and_close(capsys):
+    with progress_bar(every=1) as bar:
+        for event in [*events(), *events("validate", 3)]:
+            bar(event)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "recover" in shown.err
+    assert "5/5" in shown.err
+    assert "0.333" in shown.err
+    assert "3/3" in shown.err

@@ -1,0 +1,245 @@
+"""Views: drawn numbers against their distributions, applied ones against slice + interpolate."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from torch.nn import functional as F
+
+from sre2l_core.config import MixedViewConfig, ViewConfig
+from sre2l_core.views import ViewParams, apply, draw, mix, render
+
+ROW_FIELDS = ("box", "flip", "roll")
+MANY = 20_000
+
+
+def noise(count, height, width, channels=3, dtype=torch.float32):
+    return torch.randn(count, channels, height, width, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def drawn(config, count=MANY, size=(64, 64), seed=5, epoch=2):
+    return draw(config, seed=seed, epoch=epoch, ids=torch.arange(count), size=size)
+
+
+def plain(count, box, flip=False, roll=(0, 0)):
+    """The same unmixed view for every row."""
+    return ViewParams(
+        torch.tensor([box] * count),
+        torch.tensor([flip] * count),
+        torch.tensor([roll] * count),
+        torch.arange(count),
+        torch.ones(count),
+        torch.zeros(count, 4),
+    )
+
+
+def twin(images, params, size, black=None):
+    """Pad, slice, interpolate, flip, roll: one image after the other."""
+    border = 70
+    black = torch.zeros(images.shape[1]) if black is None else black
+    views = []
+    for row, image in enumerate(images):
+        top, left, height, width = params.box[row].tolist()
+        padded = F.pad(image - black[:, None, None], (border,) * 4) + black[:, None, None]
+        crop = padded[None, :, border + top : border + top + height, border + left : border + left + width]
+        view = F.interpolate(crop, (size, size), mode="bilinear", align_corners=False, antialias=True)[0]
+        view = view.flip(2) if params.flip[row] else view
+        views.append(view.roll(params.roll[row].tolist(), (1, 2)))
+    return torch.stack(views)
+
+
+@pytest.mark.parametrize("size", [5, 16, 31])
+@pytest.mark.parametrize("crop", ["resized", "none"])
+def test_apply_is_slice_interpolate_flip_and_roll(crop, size):
+    images = noise(40, 16, 13)
+    params = drawn(ViewConfig(crop=crop, roll=(-7, 9)), 40, (16, 13))
+    exact = twin(images.double(), params, size)  # float32 interpolate is off by 4e-6 itself
+    torch.testing.assert_close(apply(images, params, size=size).double(), exact, atol=1e-6, rtol=0)
+
+
+def test_padded_crops_show_black_outside_the_image():
+    images, black = noise(40, 8, 8), torch.tensor([-2.0, 3.0, 0.5])
+    params = drawn(ViewConfig(crop="padded", padding=3, roll=(0, 2)), 40, (8, 8))
+    assert (params.box[:, :2] != 0).any()
+    views = apply(images, params, size=8, black=black)
+    torch.testing.assert_close(views, twin(images, params, 8, black), atol=1e-6, rtol=0)
+    torch.testing.assert_close(apply(images, params, size=8), twin(images, params, 8), atol=1e-6, rtol=0)
+
+
+def test_gradients_of_pixels():
+    params = drawn(ViewConfig(crop_scale=(0.3, 1), roll=(0, 2)), 3, (5, 6))
+    images = noise(3, 5, 6, channels=2, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda pixels: apply(pixels, params, size=4), (images,))
+
+
+def test_only_what_the_crop_shows_gets_a_gradient():
+    images = noise(2, 8, 8).requires_grad_()
+    apply(images, plain(2, (2, 3, 4, 5), flip=True, roll=(1, 3)), size=8).sum().backward()
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    inside[2:6, 3:8] = True
+    assert (images.grad[:, :, inside] > 0).all()
+    assert (images.grad[:, :, ~inside] == 0).all()
+
+
+@given(st.permutations(range(30)), st.integers(1, 30), st.integers(0, 2**63 - 1), st.integers(0, 10_000))
+def test_a_view_depends_on_seed_epoch_and_id_alone(order, count, seed, epoch):
+    ids = torch.tensor(order[:count]) * 7919
+    config = MixedViewConfig(mix="cutmix", roll=(-3, 3))
+    together = draw(config, seed=seed, epoch=epoch, ids=ids, size=(9, 12))
+    for row, image in enumerate(ids):
+        alone = draw(config, seed=seed, epoch=epoch, ids=image[None], size=(9, 12))
+        for name in (*ROW_FIELDS, "weight", "paste"):
+            assert getattr(together, name)[row].equal(getattr(alone, name)[0])
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"epoch": 3}, {"seed": 2, "epoch": 5}])
+def test_another_seed_or_epoch_gives_other_views(other):
+    config = MixedViewConfig(mix="mixup", roll=(-3, 3))
+    first, again, second = drawn(config, 50), drawn(config, 50), drawn(config, 50, **other)
+    for field in fields(ViewParams):
+        assert getattr(first, field.name).equal(getattr(again, field.name))
+        if field.name != "paste":
+            assert not getattr(first, field.name).equal(getattr(second, field.name)), field.name
+
+
+@given(
+    st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)).map(sorted),
+    st.tuples(st.floats(0.2, 5), st.floats(0.2, 5)).map(sorted),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.integers(0, 1000),
+)
+def test_crops_lie_inside_and_keep_area_and_ratio(scale, ratio, size, seed):
+    config = ViewConfig(crop_scale=tuple(scale), crop_ratio=tuple(ratio))
+    (height, width), box = size, drawn(config, 60, size, seed).box.double()
+    top, left, h, w = box.unbind(1)
+    assert (box[:, :2] >= 0).all()
+    assert ((top + h <= height) & (left + w <= width) & (h >= 1) & (w >= 1)).all()
+    whole = (h == height) & (w == width)  # the fallback of impossible shapes
+    share = height * width
+    assert (whole | ((h + 0.5) * (w + 0.5) >= scale[0] * share)).all()
+    assert (whole | ((h - 0.5) * (w - 0.5) <= scale[1] * share)).all()
+    assert (whole | ((w + 0.5) / (h - 0.5) >= ratio[0])).all()
+    assert (whole | ((w - 0.5) / (h + 0.5) <= ratio[1])).all()
+
+
+def test_a_shape_that_never_fits_becomes_the_whole_image():
+    box = drawn(ViewConfig(crop_scale=(1, 1), crop_ratio=(5, 5)), 20, (10, 12)).box
+    assert box.unique(dim=0).tolist() == [[0, 0, 10, 12]]
+
+
+def test_crop_flip_and_roll_are_independent_and_follow_their_distributions():
+    size = 4000  # large, so that rounding to pixels does not matter
+    params = drawn(ViewConfig(crop_scale=(0.1, 0.5), flip=0.3, roll=(-4, 3)), size=(size, size))
+    top, left, h, w = params.box.double().numpy().T
+    quantities = {
+        "area": (h * w / size**2 - 0.1) / 0.4,
+        "ratio": np.log(w / h * 4 / 3) / np.log(16 / 9),
+        "top": top / (size - h),
+        "left": left / (size - w),
+    }
+    for name, values in quantities.items():
+        assert stats.kstest(values, "uniform").pvalue > 1e-4, name
+    flips = params.flip.double().mean()
+    assert abs(flips - 0.3) < 5 * (0.3 * 0.7 / MANY) ** 0.5
+    for axis in range(2):
+        values, counts = params.roll[:, axis].unique(return_counts=True)
+        assert values.tolist() == list(range(-4, 4))
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+    following = drawn(ViewConfig(crop_scale=(0.1, 0.5), roll=(-4, 3)), size=(size, size), epoch=3).box[:, 0]
+    columns = [*quantities.values(), params.flip.numpy(), *params.roll.numpy().T, following.numpy()]
+    correlation = np.corrcoef(np.stack([column.astype(float) for column in columns])) - np.eye(len(columns))
+    assert np.abs(correlation).max() < 5 / MANY**0.5
+
+
+def test_padded_crops_reach_every_offset_equally_often():
+    box = drawn(ViewConfig(crop="padded", padding=2), size=(8, 9)).box
+    assert box[:, 2:].unique(dim=0).tolist() == [[8, 9]]
+    for axis in range(2):
+        values, counts = box[:, axis].unique(return_counts=True)
+        assert values.tolist() == [-2, -1, 0, 1, 2]
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("alpha", [0.8, 1.0, 3.0])
+def test_mixup_shares_are_beta_distributed(alpha):
+    params = drawn(MixedViewConfig(mix="mixup", mix_alpha=alpha))
+    share = params.weight.double().numpy()
+    assert stats.kstest(share, stats.beta(alpha, alpha).cdf).pvalue > 1e-4
+    assert share.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.05)
+    assert (params.paste == 0).all()
+
+
+def test_cutmix_pastes_squares_whose_area_is_what_the_image_loses():
+    params = drawn(MixedViewConfig(mix="cutmix"))
+    top, left, bottom, right = params.paste.double().unbind(1)
+    height, width = bottom - top, right - left
+    torch.testing.assert_close(1 - params.weight.double(), height * width, atol=1e-6, rtol=0)
+    # A square of side s = sqrt(1 - lambda) around a uniform centre loses s^2/4 per axis at the border; 1 - lambda ~ U(0, 1).
+    assert (height * width).mean().item() == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=5 * 0.3 / MANY**0.5)
+    whole = (top > 0) & (left > 0) & (bottom < 1) & (right < 1)
+    torch.testing.assert_close(height[whole], width[whole], atol=1e-6, rtol=0)
+    centre = ((top + bottom) / 2)[(height < 0.1) & whole]
+    assert stats.kstest(centre.numpy(), "uniform", args=(0.05, 0.9)).statistic < 0.15
+    assert (params.paste >= 0).all()
+    assert (params.paste <= 1).all()
+
+
+def test_partners_are_drawn_uniformly_among_the_ids():
+    ids = torch.tensor([3, 50, 7, 900])
+    partners = torch.cat(
+        [draw(MixedViewConfig(mix="mixup"), seed=0, epoch=e, ids=ids, size=(8, 8)).partner for e in range(500)]
+    )
+    values, counts = partners.unique(return_counts=True)
+    assert values.tolist() == sorted(ids.tolist())
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+
+
+def test_without_mixing_every_image_is_its_own_partner():
+    for config in (ViewConfig(), MixedViewConfig()):
+        params = drawn(config, 10)
+        assert not params.mixed
+        assert params.partner.equal(torch.arange(10))
+        assert (params.weight == 1).all()
+
+
+def mixed_twin(own, other, params):
+    """CutMix and Mixup, pixel by pixel."""
+    out, size = own.clone(), own.shape[-1]
+    for row in range(len(own)):
+        top, left, bottom, right = (round(float(share) * size) for share in params.paste[row])
+        for y in range(size):
+            for x in range(size):
+                if params.paste[row].any():
+                    if top <= y < bottom and left <= x < right:
+                        out[row, :, y, x] = other[row, :, y, x]
+                else:
+                    share = float(params.weight[row])
+                    out[row, :, y, x] = share * own[row, :, y, x] + (1 - share) * other[row, :, y, x]
+    return out
+
+
+@pytest.mark.parametrize("kind", ["cutmix", "mixup"])
+def test_mix_by_loops_over_pixels(kind):
+    own, other = noise(12, 9, 9), noise(12, 9, 9).flip(0)
+    params = drawn(MixedViewConfig(mix=kind), 12)
+    torch.testing.assert_close(mix(own, other, params), mixed_twin(own, other, params), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["none", "cutmix", "mixup"])
+@pytest.mark.parametrize("crop", ["resized", "padded"])
+def test_render_mixes_the_views_of_images_and_partners(kind, crop, tiny_spec):
+    pixels = torch.randint(0, 256, (13, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    mean, std = torch.tensor(tiny_spec.mean)[:, None, None], torch.tensor(tiny_spec.std)[:, None, None]
+    images, black = (pixels / 255 - mean) / std, (-mean / std).flatten()
+    params = drawn(MixedViewConfig(crop=crop, mix=kind), 13, (8, 8))
+    every_view = twin(images, params, 8, black)
+    expected = mixed_twin(every_view, every_view[params.partner], params)
+    ids = torch.tensor([12, 0, 5, 5])
+    found = render(pixels, ids, params, size=8, black=black, prepare=tiny_spec.normalize)
+    torch.testing.assert_close(found, expected[ids], atol=3e-6, rtol=0)
