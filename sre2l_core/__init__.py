@@ -12,7 +12,9 @@ Names are looked up on first use, so that importing the package costs nothing.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,3 +55,14 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sre2l_core' has no attribute {name!r}")
     return getattr(import_module(f"sre2l_core.{_HOMES[name]}"), name)
+
+
+class _Package(ModuleType):
+    """`sre2l_core.squeeze` is the verb, also once the module of that name was imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,59 +1,99 @@
-"""The command line: `python -m sre2l_core COMMAND --help`; torchrun starts the same entry."""
+"""`python -m sre2l_core COMMAND`: arguments in, exit status out; the commands themselves are in `cli.py`."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import tyro
 
-from sre2l_core import presets
-from sre2l_core.cli import COMMANDS, PROGRAM
+from sre2l_core import __version__, presets
+from sre2l_core.arguments import REGISTRY
+from sre2l_core.cli import COMMANDS, PROGRAM, say
 from sre2l_core.config import DataConfig
-from sre2l_core.errors import SRe2LError
+from sre2l_core.errors import SRe2LError, unknown
+
+DESCRIPTION = f"SRe2L condenses an image data set, in four stages. Options of one: {PROGRAM} COMMAND --help"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for something the user can mend, 130 when interrupted."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        parse(arguments)()
-    except SRe2LError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues where it was.", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = _in_one_line
+        try:
+            parse(sys.argv[1:] if arguments is None else arguments)()
+        except SystemExit as stop:  # the parser has said what there was to say
+            return int(stop.code or 0)
+        except (SRe2LError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nstopped; the same command continues where it was.", file=sys.stderr)
+            return 130
     return 0
 
 
 def parse(arguments: Sequence[str]) -> Any:
-    """The command asked for, its defaults taken from `--preset`, else from the preset of `--data`."""
-    name = arguments[0] if arguments else ""
-    if name not in COMMANDS:  # prints the list of commands, or the nearest one
-        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=PROGRAM, description=__doc__, args=arguments)
-    kind, rest = COMMANDS[name], arguments[1:]
+    """The command asked for, its defaults taken from `--preset`, else from the preset of the dataset."""
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if name == "--version":
+        return lambda: say(f"sre2l_core {__version__}")
+    if name in ("-h", "--help"):
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=PROGRAM, description=DESCRIPTION, args=["--help"])
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    kind = COMMANDS[name]
     default = kind.start(starting_recipe(rest)) if hasattr(kind, "start") else None
-    return tyro.cli(kind, default=default, prog=f"{PROGRAM} {name}", args=rest)
+    return tyro.cli(kind, default=default, prog=f"{PROGRAM} {name}", args=rest, registry=REGISTRY)
 
 
 def starting_recipe(arguments: Sequence[str]) -> presets.Recipe:
-    """The preset that `--preset` names, on the dataset that `--data` names."""
-    data, preset = value_of(arguments, "--data"), value_of(arguments, "--preset")
-    recipe = presets.get(preset or presets.default_for(data or "digits"))
-    return recipe if data in (None, recipe.data.data) else replace(recipe, data=DataConfig(data=data))
+    """The preset that `--preset` names, on the dataset that `--data` names or an artifact was made from.
+
+    Options of a network go with it: where another network is asked for, those of the preset's do not apply.
+    """
+    made_from = value_of(arguments, "--condensed", "--teacher")
+    data = value_of(arguments, "--data") or (made_from and dataset_of(made_from))
+    preset = value_of(arguments, "--preset")
+    recipe = presets.get(preset) if preset else presets.default_for(data or "digits")
+    if data not in (None, recipe.data.data):
+        recipe = replace(recipe, data=DataConfig(data=data))
+    if value_of(arguments, "--squeeze.backbone", "--backbone") not in (None, recipe.squeeze.backbone):
+        recipe = replace(recipe, squeeze=recipe.squeeze.but(backbone_options={}))
+    if value_of(arguments, "--validate.students", "--students") not in (None, ",".join(recipe.validate.students)):
+        recipe = replace(recipe, validate=recipe.validate.but(student_options={}))
+    return recipe
 
 
-def value_of(arguments: Sequence[str], flag: str) -> str | None:
-    """The value of `--flag value` or `--flag=value`; None without one."""
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
-        if argument == flag:
-            return following
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
+def value_of(arguments: Sequence[str], *flags: str) -> str | None:
+    """The value of the first of `flags` that is given, as `--flag value` or `--flag=value`."""
+    for flag in flags:
+        for position, argument in enumerate(arguments):
+            if argument == flag:
+                return next(iter(arguments[position + 1 :]), None)
+            if argument.startswith(f"{flag}="):
+                return argument.partition("=")[2]
     return None
+
+
+def dataset_of(artifact: str) -> str | None:
+    """The dataset that a teacher or condensed set belongs to; None if there is no such artifact."""
+    if artifact.startswith("torchvision:"):
+        return "imagenet-1k"
+    from sre2l_core import storage
+
+    try:
+        return str(storage.read_manifest(Path(artifact))["spec"]["name"])
+    except (SRe2LError, KeyError):
+        return None  # the command itself says what is wrong with the folder
+
+
+def _in_one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

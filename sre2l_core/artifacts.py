@@ -164,6 +164,12 @@ class ScoreRow:
     """Best top-1 of any evaluated epoch: chosen on the test data, for comparison with papers that do so."""
     last_top5: tuple[float, ...] = ()
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """A row from the lists and numbers of a JSON file."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
     def mean_std(self, which: str = "last") -> tuple[float, float]:
         """Mean and sample standard deviation (0 for a single seed)."""
         values: tuple[float, ...] = getattr(self, which)
@@ -206,5 +212,4 @@ class Score:
     def load(cls, folder: str | Path) -> Self:
         """Read a table back."""
         body = storage.read_manifest(Path(folder), "score")
-        rows = ({k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in body["rows"])
-        return cls(tuple(ScoreRow(**row) for row in rows), body["origin"])
+        return cls(tuple(ScoreRow.from_json(row) for row in body["rows"]), body["origin"])

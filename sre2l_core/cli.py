@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import tyro
+from tyro.conf import OmitArgPrefixes as Flat
 
 from sre2l_core import presets
 from sre2l_core.config import DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sre2l_core.runtime import Precision, Runtime
+    from sre2l_core.artifacts import Teacher
+    from sre2l_core.data import Dataset
+    from sre2l_core.data.spec import DatasetSpec
+    from sre2l_core.runtime import Runtime
 
-Flat = tyro.conf.OmitArgPrefixes
+# torch takes seconds to import: what needs it is imported where a command runs, so that --help answers at once.
+
 PROGRAM = "python -m sre2l_core"
 
 
@@ -26,31 +32,34 @@ class Machine:
     """Where to compute."""
 
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
-    precision: str = "auto"
-    """auto, fp32 or bf16."""
+    """auto, cpu, cuda, cuda:1, mps, ..."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the device has it in hardware"""
 
     def runtime(self) -> Runtime:
         """The device, as stages take it."""
         from sre2l_core.runtime import Runtime
 
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ConfigError(f"precision {self.precision!r} is unknown: use auto, fp32 or bf16.")
-        precision: Precision = self.precision  # type: ignore[assignment]
-        return Runtime.auto(self.device, precision)
+        return Runtime.auto(self.device, self.precision)
 
 
-@dataclass(frozen=True)
-class Squeeze:
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What all commands that compute have in common."""
+
+    preset: str | None = None
+    """settings to start from, see `presets`; by default those of the dataset"""
+    machine: Flat[Machine] = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Squeeze(Command):
     """Stage 1: train a classifier on real data, or take pretrained weights."""
 
     out: Path
     """folder of the teacher; the same command continues an interrupted run"""
     data: Flat[DataConfig]
     config: Flat[SqueezeConfig]
-    machine: Flat[Machine] = field(default_factory=Machine)
-    preset: str = "by dataset"
-    """settings to start from; `presets` lists them"""
 
     @classmethod
     def start(cls, recipe: presets.Recipe) -> Self:
@@ -58,34 +67,32 @@ class Squeeze:
         return cls(out=tyro.MISSING, data=recipe.data, config=recipe.squeeze)
 
     def __call__(self) -> None:
+        """Squeeze."""
         from sre2l_core.lab.pipeline import load_data
         from sre2l_core.squeeze import squeeze
 
-        data = load_data(self.data)
+        runtime, data = self.machine.runtime(), load_data(self.data)
         with progress() as on_step:
-            teacher = squeeze(data, self.config, runtime=self.machine.runtime(), out=self.out, on_step=on_step)
+            teacher = squeeze(data, self.config, runtime=runtime, out=self.out, on_step=on_step)
         say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
-        say(f"next: {PROGRAM} recover --teacher {self.out} --out {self.out.parent / 'condensed'}")
+        say_next("recover", teacher=self.out, out=self.out.parent / "condensed")
 
 
-@dataclass(frozen=True)
-class Recover:
+@dataclass(frozen=True, kw_only=True)
+class Recover(Command):
     """Stage 2: recover images from a teacher."""
 
     teacher: Path
     """folder of a teacher, or torchvision:NETWORK for one with ImageNet weights, such as torchvision:mobilenet_v2"""
     out: Path
     """folder of the condensed set; the same command continues an interrupted run"""
-    config: Flat[RecoverConfig]
     verifier: Path | None = None
     """folder of another classifier that watches (no effect on the images)"""
     data: str | None = None
-    """dataset to start from, for --init real or patches"""
+    """dataset to start from with --init real or patches; by default the teacher's"""
     data_root: Path | None = None
     """where it lies"""
-    machine: Flat[Machine] = field(default_factory=Machine)
-    preset: str = "by dataset"
-    """settings to start from; `presets` lists them"""
+    config: Flat[RecoverConfig]
 
     @classmethod
     def start(cls, recipe: presets.Recipe) -> Self:
@@ -93,98 +100,108 @@ class Recover:
         return cls(teacher=tyro.MISSING, out=tyro.MISSING, config=recipe.recover)
 
     def __call__(self) -> None:
-        from sre2l_core.artifacts import Teacher
-        from sre2l_core.data import load
+        """Recover."""
         from sre2l_core.recover import recover
 
-        teacher = load_teacher(self.teacher)
-        verifier = None if self.verifier is None else Teacher.load(self.verifier)
-        data = None
-        if self.data is not None:
-            data = load(self.data, self.data_root, classes=teacher.spec.classes, resolution=teacher.spec.resolution)
+        runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
+        if self.config.init != "noise":
+            data = data_like(teacher.spec, DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root))
+        verifier = None if self.verifier is None else load_teacher(self.verifier)
         with progress() as on_step:
             condensed = recover(
-                teacher, self.config, runtime=self.machine.runtime(), out=self.out, on_step=on_step, data=data, verifier=verifier
-            )  # fmt: skip
+                teacher, self.config, runtime=runtime, out=self.out, on_step=on_step, data=data, verifier=verifier
+            )
         say(f"{len(condensed)} images, {condensed.ipc} a class, in {self.out}")
-        say(
-            f"next: {PROGRAM} relabel --teacher {self.teacher} --condensed {self.out} --out {self.out.parent / 'labels'}"
-        )
+        say_next("relabel", teacher=self.teacher, condensed=self.out, out=self.out.parent / "labels")
 
 
-@dataclass(frozen=True)
-class Relabel:
-    """Stage 3: soft labels of many random views of each image."""
+@dataclass(frozen=True, kw_only=True)
+class Relabel(Command):
+    """Stage 3: soft labels of many random views of each image.
 
-    teacher: Path
+    With --dry-run it only says how large they would be: for a condensed set, or for the numbers of a preset, as in
+    `relabel --dry-run --preset imagenet-1k/resnet18/reference`.
+    """
+
+    teacher: Path | None = None
     """folder of the teacher"""
-    condensed: Path
+    condensed: Path | None = None
     """folder of the condensed set"""
-    out: Path
-    """folder of the label store"""
-    config: Flat[RelabelConfig]
+    out: Path | None = None
+    """folder of the label store; the same command continues an interrupted run"""
     dry_run: bool = False
     """print the size of the store for each codec, and stop"""
-    machine: Flat[Machine] = field(default_factory=Machine)
-    preset: str = "by dataset"
-    """settings to start from; `presets` lists them"""
+    ipc: int
+    """images per class of a dry run without --condensed"""
+    num_classes: int | None
+    """classes of a dry run without --condensed; by default the dataset's"""
+    config: Flat[RelabelConfig]
 
     @classmethod
     def start(cls, recipe: presets.Recipe) -> Self:
         """The command with a preset's settings."""
-        return cls(teacher=tyro.MISSING, condensed=tyro.MISSING, out=tyro.MISSING, config=recipe.relabel)
+        return cls(ipc=recipe.recover.ipc, num_classes=recipe.num_classes, config=recipe.relabel)
 
     def __call__(self) -> None:
+        """Relabel, or say how much it would be."""
         from sre2l_core.artifacts import CondensedSet
         from sre2l_core.relabel import relabel, store_sizes
 
-        teacher, condensed = load_teacher(self.teacher), CondensedSet.load(self.condensed)
         if self.dry_run:
-            for line in store_sizes(len(condensed), condensed.spec.num_classes, self.config):
+            for line in store_sizes(*self._numbers(), self.config):
                 say(line)
             return
+        if self.teacher is None or self.condensed is None or self.out is None:
+            raise ConfigError("relabel needs --teacher FOLDER, --condensed FOLDER and --out FOLDER, or --dry-run.")
+        runtime, teacher = self.machine.runtime(), load_teacher(self.teacher)
+        condensed = CondensedSet.load(self.condensed)
         with progress() as on_step:
-            labels = relabel(
-                teacher, condensed, self.config, runtime=self.machine.runtime(), out=self.out, on_step=on_step
-            )  # fmt: skip
+            labels = relabel(teacher, condensed, self.config, runtime=runtime, out=self.out, on_step=on_step)
         say(f"{len(labels.shards)} views of {len(condensed)} images, in {self.out}")
-        say(f"next: {PROGRAM} validate --condensed {self.condensed} --labels {self.out} --teacher {self.teacher} \\")
-        say(f"        --data {condensed.spec.name} --out {self.out.parent / 'score'}")
+        score = self.out.parent / "score"
+        say_next("validate", condensed=self.condensed, labels=self.out, teacher=self.teacher, out=score)
+
+    def _numbers(self) -> tuple[int, int]:
+        from sre2l_core.artifacts import CondensedSet
+
+        if self.condensed is not None:
+            condensed = CondensedSet.load(self.condensed)
+            return len(condensed), condensed.spec.num_classes
+        if self.num_classes is None or self.num_classes < 1 or self.ipc < 1:
+            raise ConfigError("a dry run needs --condensed FOLDER, or --num-classes N and --ipc N of at least 1.")
+        return self.ipc * self.num_classes, self.num_classes
 
 
-@dataclass(frozen=True)
-class Validate:
+@dataclass(frozen=True, kw_only=True)
+class Validate(Command):
     """Stage 4: train students on the condensed set and on baselines, test them on real data."""
 
     condensed: Path
     """folder of the condensed set"""
+    labels: Path | None = None
+    """folder of a label store; without it the teacher labels on the fly the views that `--views` describes"""
+    teacher: Path | None = None
+    """folder of the teacher: labels the random real images, and the condensed ones if there is no label store"""
     out: Path
-    """folder of the score"""
+    """folder of the score; the same command continues an interrupted run"""
     data: Flat[DataConfig]
     config: Flat[ValidateConfig]
     views: RelabelConfig
-    teacher: Path | None = None
-    """folder of the teacher: labels the random real images, and the condensed ones if there is no label store"""
-    labels: Path | None = None
-    """folder of a label store; without it the teacher labels on the fly the views that `--views` describes"""
-    machine: Flat[Machine] = field(default_factory=Machine)
-    preset: str = "by dataset"
-    """settings to start from; `presets` lists them"""
 
     @classmethod
     def start(cls, recipe: presets.Recipe) -> Self:
         """The command with a preset's settings."""
-        return cls(
-            condensed=tyro.MISSING, out=tyro.MISSING, data=recipe.data, config=recipe.validate, views=recipe.relabel
-        )
+        data = DataConfig(data=recipe.data.data)  # classes and resolution are those of the condensed set
+        missing = {"condensed": tyro.MISSING, "out": tyro.MISSING}
+        return cls(data=data, config=recipe.validate, views=recipe.relabel, **missing)
 
     def __call__(self) -> None:
+        """Validate."""
         from sre2l_core.artifacts import CondensedSet
-        from sre2l_core.lab.pipeline import load_data
         from sre2l_core.labels import LabelSource, LiveLabels, SoftLabels
         from sre2l_core.validate import validate
 
-        condensed, runtime = CondensedSet.load(self.condensed), self.machine.runtime()
+        runtime, condensed = self.machine.runtime(), CondensedSet.load(self.condensed)
         teacher = None if self.teacher is None else load_teacher(self.teacher)
         labels: LabelSource
         if self.labels is not None:
@@ -192,47 +209,42 @@ class Validate:
         elif teacher is not None:
             labels = LiveLabels(teacher, condensed, self.views, runtime=runtime)
         else:
-            raise ConfigError(
-                "validate needs soft labels: give --labels FOLDER, or --teacher FOLDER to make them on the fly."
-            )
+            raise ConfigError("validate needs --labels FOLDER, or --teacher FOLDER to make them on the fly.")
+        data = data_like(condensed.spec, self.data)
         with progress() as on_step:
             score = validate(
-                condensed, labels, load_data(self.data), self.config,
-                teacher=teacher, runtime=runtime, out=self.out, on_step=on_step,
-            )  # fmt: skip
+                condensed, labels, data, self.config, teacher=teacher, runtime=runtime, out=self.out, on_step=on_step
+            )
         say(score.table())
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class Run(Command):
     """All four stages in order, into one folder; the same command continues an interrupted run."""
 
+    out: Path
+    """folder of the run"""
+    seed: int | None = None
+    """one seed for all stages"""
+    store_labels: bool
+    """write soft labels to disk instead of making them on the fly"""
     data: Flat[DataConfig]
     squeeze: SqueezeConfig
     recover: RecoverConfig
     relabel: RelabelConfig
     validate: ValidateConfig
-    store_labels: bool
-    """write soft labels to disk instead of making them on the fly"""
-    out: Path = Path("runs/run")
-    """folder of the run"""
-    seed: int | None = None
-    """one seed for all stages"""
-    machine: Flat[Machine] = field(default_factory=Machine)
-    preset: str = "by dataset"
-    """settings to start from; `presets` lists them"""
 
     @classmethod
     def start(cls, recipe: presets.Recipe) -> Self:
         """The command with a preset's settings."""
-        return cls(recipe.data, recipe.squeeze, recipe.recover, recipe.relabel, recipe.validate, recipe.store_labels)
+        return cls(out=Path("runs", recipe.data.data), **vars(recipe))
 
     def __call__(self) -> None:
-        stages: dict[str, Any] = {name: getattr(self, name) for name in ("squeeze", "recover", "relabel", "validate")}
-        if self.seed is not None:
-            stages = {name: config.but(seed=self.seed) for name, config in stages.items()}
-        recipe = presets.Recipe(data=self.data, **stages, store_labels=self.store_labels)
-        show_run(recipe, self.out, self.machine)
+        """Run the stages, draw and print the results."""
+        recipe = presets.Recipe(
+            self.data, self.squeeze, self.recover, self.relabel, self.validate, store_labels=self.store_labels
+        )
+        run_and_show(recipe if self.seed is None else recipe.seeded(self.seed), self.out, self.machine)
 
 
 @dataclass(frozen=True)
@@ -246,14 +258,10 @@ class Demo:
     machine: Flat[Machine] = field(default_factory=Machine)
 
     def __call__(self) -> None:
-        recipe = presets.get("digits")
-        stages = {
-            name: getattr(recipe, name).but(seed=self.seed) for name in ("squeeze", "recover", "relabel", "validate")
-        }
-        show_run(replace(recipe, **stages), self.out, self.machine)
-        shown = self.out
+        """Run the `digits` preset, then say what to try next."""
+        run_and_show(presets.get("digits").seeded(self.seed), self.out, self.machine)
         say("\nTo look further:")
-        say(f"  {PROGRAM} inspect {shown}/condensed")
+        say(f"  {PROGRAM} inspect {shlex.quote(str(self.out / 'condensed'))}")
         say(f"  {PROGRAM} run --preset digits --recover.ipc 50 --out runs/ipc50")
         say(f"  {PROGRAM} run --preset digits --recover.alpha-bn 0 --out runs/without_bn")
         say(f"  {PROGRAM} run --data folder --data-root DIR --out runs/mine     # your own pictures")
@@ -268,6 +276,7 @@ class Inspect:
     """folder of a teacher, a condensed set, a label store, a score, or of a whole run"""
 
     def __call__(self) -> None:
+        """Print the description."""
         from sre2l_core.lab.inspect import describe
 
         for line in describe(self.folder):
@@ -276,57 +285,17 @@ class Inspect:
 
 @dataclass(frozen=True)
 class Presets:
-    """List the presets, or show one as JSON."""
+    """List the presets, or show one as JSON. `/smoke` behind any name shrinks it to a minute on a CPU."""
 
     name: tyro.conf.Positional[str] = ""
     """a preset to show"""
 
     def __call__(self) -> None:
-        if not self.name:
-            for name in sorted(presets.PRESETS):
-                say(name)
-            return
-        recipe = presets.get(self.name)
-        names = ("data", "squeeze", "recover", "relabel", "validate")
-        say(json.dumps({name: getattr(recipe, name).model_dump(mode="json") for name in names}, indent=2))
-
-
-def show_run(recipe: presets.Recipe, out: Path, machine: Machine) -> None:
-    """Run a recipe with bars, then draw and print what came out."""
-    from sre2l_core.lab.pipeline import run
-    from sre2l_core.lab.report import draw_run
-
-    with progress() as on_step:
-        outcome = run(recipe, out, runtime=machine.runtime(), on_step=on_step, say=say)
-    say("\nTop-1 accuracy of fresh students on the real validation images, mean ± std over seeds:\n")
-    say(outcome.score.table())
-    pictures = draw_run(outcome, out, runtime=machine.runtime())
-    say(
-        f"\nin {out}: teacher, condensed, {'labels, ' if recipe.store_labels else ''}score, log.csv, {', '.join(pictures)}"
-    )
-
-
-def load_teacher(folder: Path) -> Any:
-    """A saved teacher, or `torchvision:NETWORK`."""
-    from sre2l_core.artifacts import Teacher
-    from sre2l_core.squeeze import from_weights
-
-    source, _, name = str(folder).partition(":")
-    return from_weights(name) if source == "torchvision" else Teacher.load(folder)
-
-
-def progress() -> Any:
-    """Bars on the terminal."""
-    from sre2l_core.events import progress_bar
-
-    return progress_bar()
-
-
-def say(line: str) -> None:
-    """The one place that prints."""
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stdout)
+        """Print names or settings."""
+        if self.name:
+            say(json.dumps(presets.get(self.name).to_json(), indent=2))
+        else:
+            say("\n".join(sorted(presets.PRESETS)))
 
 
 COMMANDS: dict[str, Any] = {
@@ -339,3 +308,55 @@ COMMANDS: dict[str, Any] = {
     "inspect": Inspect,
     "presets": Presets,
 }
+
+
+def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine) -> None:
+    """Run a recipe with bars, then draw and print what came out."""
+    from sre2l_core.lab.pipeline import run
+    from sre2l_core.lab.report import draw_run
+
+    runtime = machine.runtime()
+    with progress() as on_step:
+        outcome = run(recipe, out, runtime=runtime, on_step=on_step, say=say)
+    say("\nTop-1 accuracy of fresh students on the real validation images, mean ± std over seeds:\n")
+    say(outcome.score.table())
+    pictures = draw_run(outcome, out, runtime=runtime)
+    folders = ["teacher", "condensed", "labels", "score"] if recipe.store_labels else ["teacher", "condensed", "score"]
+    say(f"\nin {out}: {', '.join([*folders, 'log.csv', *pictures])}")
+
+
+def load_teacher(folder: Path) -> Teacher:
+    """A saved teacher, or `torchvision:NETWORK`."""
+    from sre2l_core.artifacts import Teacher
+    from sre2l_core.squeeze import from_weights
+
+    source, _, name = str(folder).partition(":")
+    return from_weights(name) if source == "torchvision" else Teacher.load(folder)
+
+
+def data_like(spec: DatasetSpec, config: DataConfig) -> Dataset:
+    """The real data, with the classes and the resolution of an artifact where no others are asked for."""
+    from sre2l_core.lab.pipeline import load_data
+
+    classes = None if config.num_classes is not None else config.classes or spec.classes
+    return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution))
+
+
+def progress() -> Any:
+    """Bars on the terminal."""
+    from sre2l_core.events import progress_bar
+
+    return progress_bar()
+
+
+def say_next(command: str, **folders: Path) -> None:
+    """Print the command that goes on from here."""
+    options = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
+    say(f"next: {PROGRAM} {shlex.join([command, *options])}")
+
+
+def say(line: str) -> None:
+    """The one place that prints."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stdout)

@@ -148,7 +148,7 @@ class RecoverConfig(ViewConfig):
     """Stage 2: images are optimised from noise (Equations 5-7, Tables 7c, 7d and 10b)."""
 
     ipc: int = Field(50, ge=1, le=10_000, description="images per class")
-    steps: int = Field(1000, ge=1, le=1_000_000, description="iterations per group (Table 3)")
+    steps: int = Field(1000, ge=0, le=1_000_000, description="iterations per group (Table 3); 0 keeps the start")
     lr: float = Field(0.1, gt=0, le=100, description="peak learning rate of Adam, cosine to zero (Table 7c)")
     betas: tuple[Momentum, Momentum] = Field((0.5, 0.9), description="momentum terms of Adam (Table 7c)")
     alpha_bn: float = Field(1.0, ge=0, le=1e6, description="weight of R_BN, Equation 7 (Table 7c)")
@@ -174,11 +174,11 @@ class RecoverConfig(ViewConfig):
     stack: int = Field(1, ge=1, le=1000, description="groups that share a forward pass; each stays on its own")
     only_classes: tuple[str, ...] | None = Field(None, description="recover only these class ids of the teacher")
     per_image_crop: bool = Field(False, description="a crop of its own for every image instead of one for the group")
-    init: Literal["noise", "real", "patches"] = Field(
-        "noise", description="start from N(0, 1), from random real images, or from random crops of them"
+    init: Literal["noise", "real", "patches", "mosaic"] = Field(
+        "noise", description="start from N(0, 1), random real images, random crops of them, or mosaics of sure crops"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes the noise and the crops of every group")
-    snapshot_every: int | None = Field(None, ge=1, description="keep the pixels every so many steps")
+    snapshot_every: int | None = Field(None, ge=1, description="also write the pixels every so many steps")
     image_format: Literal["png", "webp", "jpeg"] = Field(
         "png", description="lossless PNG or WebP; JPEG (quality 75, as the reference) costs 15-24 dB PSNR"
     )
@@ -194,6 +194,9 @@ class RelabelConfig(MixedViewConfig):
     teacher_mode: Literal["eval", "batch"] = Field(
         "eval",
         description="BatchNorm on running statistics, or on those of the labelled batch (reference's CIFAR script)",
+    )
+    batch_split: int = Field(
+        1, ge=1, le=1024, description="parts of a batch with statistics of their own (SRe2L++: 2); batch mode only"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes every view of every epoch")
 

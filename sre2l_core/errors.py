@@ -33,7 +33,7 @@ class DivergenceError(SRe2LError, ArithmeticError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for an unknown `name`: the nearest known one, and the catalogue or, where that is long, a part of it."""
+    """The error for an unknown `name`: names the nearest known one and the catalogue, or a part of a long one."""
     names = sorted(known)
     similar = [other for other in names if name and name in other]
     similar.sort(key=lambda other: not other.startswith(name))

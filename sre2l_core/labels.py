@@ -137,14 +137,14 @@ class LiveLabels:
     @torch.no_grad()
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits on `pixels` [B, C, S, S]."""
+        parts = self.config.batch_split if self.config.teacher_mode == "batch" else 1
         with labelling(self._net, self.config), self.runtime.autocast():
-            out: Tensor = self._net(self.runtime.batch(pixels))
-        return out.float()
+            return torch.cat([self._net(self.runtime.batch(part)).float() for part in pixels.chunk(parts)])
 
 
 @contextmanager
 def labelling(net: nn.Module, config: RelabelConfig) -> Iterator[None]:
-    """The teacher's mode while it labels; `batch` takes the batch's own BatchNorm statistics and changes none it keeps."""
+    """The teacher's mode while it labels; `batch` takes the batch's own statistics and changes none it keeps."""
     if config.teacher_mode == "eval":
         yield
         return

@@ -17,7 +17,7 @@ from sre2l_core.config import SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.imagenet import weights_spec
 from sre2l_core.data.split import batch_count
-from sre2l_core.errors import DivergenceError, unknown
+from sre2l_core.errors import ConfigError, DivergenceError, unknown
 from sre2l_core.events import Listener, StepEvent, ignore
 from sre2l_core.losses import accuracy, cross_entropy, hard_targets
 from sre2l_core.runtime import Runtime
@@ -25,7 +25,7 @@ from sre2l_core.training import Trainer, evaluate
 
 
 class Squeezing:
-    """Trains a classifier on real data, an optimiser step per iteration; saves and restores its state between epochs."""
+    """Trains a classifier on real data, a step per iteration; saves and restores its state between epochs."""
 
     def __init__(self, data: Dataset, config: SqueezeConfig, *, runtime: Runtime | None = None) -> None:
         self.data, self.config = data, config
@@ -127,6 +127,12 @@ def squeeze(
 def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = None) -> Teacher:
     """A torchvision model with its own weights as Teacher: nothing is trained, its accuracy is measured."""
     runtime = runtime or Runtime.auto()
+    categories = _weights(config.backbone, str(config.pretrained)).meta["categories"]
+    if len(categories) != data.spec.num_classes:
+        raise ConfigError(
+            f"squeeze: {config.backbone} {config.pretrained} knows {len(categories)} classes, {data.spec.name} has "
+            f"{data.spec.num_classes} here. Take all classes, or leave out pretrained, so that a network is trained."
+        )
     net = empty_network(config.backbone, data.spec, {**config.backbone_options, "weights": config.pretrained})
     measured = evaluate(runtime.place(net), data.val, runtime)
     origin = {"dataset": data.spec.name, "config": config.model_dump(mode="json")}
@@ -138,14 +144,22 @@ def from_weights(backbone: str, weights: str = "IMAGENET1K_V1", resolution: int 
 
     The paper takes V1 weights: networks with V2 weights recover worse (Appendix A.2).
     """
-    from torchvision.models import get_model_weights
-
-    known = get_model_weights(backbone).__members__
-    if weights not in known:
-        raise unknown(f"weights of {backbone}", weights, known)
-    spec = weights_spec(known[weights].meta["categories"], resolution)
+    spec = weights_spec(_weights(backbone, weights).meta["categories"], resolution)
     net = empty_network(backbone, spec, {"weights": weights})
     return Teacher(net, spec, backbone, {}, {}, {"weights": f"torchvision {backbone} {weights}"})
+
+
+def _weights(backbone: str, weights: str) -> Any:
+    """The entry of torchvision for the weights of a network; nothing is loaded."""
+    import torchvision
+
+    networks = torchvision.models.list_models(module=torchvision.models)
+    if backbone not in networks:
+        raise unknown("torchvision network", backbone, networks)
+    known = torchvision.models.get_model_weights(backbone).__members__
+    if weights not in known:
+        raise unknown(f"weights of {backbone}", weights, known)
+    return known[weights]
 
 
 def _train(

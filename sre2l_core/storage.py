@@ -122,9 +122,8 @@ def begin(out: Path, kind: str, request: Mapping[str, Any]) -> bool:
     if out.exists() and not _vacant(out):
         if held is None:
             raise ArtifactError(f"{out} exists and was not made by this package. Choose another --out.")
-        raise ArtifactError(
-            f"{out} holds another run: {'; '.join(_differences(held, asked))}. Choose another --out, or delete that folder."
-        )
+        found = "; ".join(_differences(held, asked))
+        raise ArtifactError(f"{out} holds another run: {found}. Choose another --out, or delete that folder.")
     write_json(out / REQUEST, asked)
     return False
 

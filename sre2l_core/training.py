@@ -74,7 +74,7 @@ class Trainer:
             with self.runtime.autocast():
                 logits = self.net(self.runtime.batch(images[rows]))
             loss = loss_of(logits.float(), rows) * ((rows.stop - rows.start) / len(images))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             losses.append(loss.detach())
             outputs.append(logits.detach().float())
         self.optimizer.step()

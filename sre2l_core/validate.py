@@ -279,6 +279,11 @@ def _check(
     condensed: CondensedSet, labels: LabelSource, data: Dataset, config: ValidateConfig, teacher: Teacher | None
 ) -> None:
     condensed.spec.check_same_classes(data.spec)
+    if (condensed.spec.size, condensed.spec.channels) != (data.spec.size, data.spec.channels):
+        raise ConfigError(
+            f"the condensed images are {condensed.spec.resolution} pixels wide with {condensed.spec.channels} channels, "
+            f"the data {data.spec.resolution} with {data.spec.channels}: load it with the resolution of the images."
+        )
     if labels.condensed_id != condensed.id:
         raise ConfigError(f"these labels belong to images {labels.condensed_id}, not to {condensed.id}: relabel them.")
     if isinstance(labels, SoftLabels) and config.epochs > len(labels.shards):

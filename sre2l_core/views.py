@@ -122,7 +122,7 @@ def apply(images: Tensor, params: ViewParams, *, size: int, black: Tensor | None
     with torch.autocast(device.type, enabled=False):
         rows, columns = rows.to(images.dtype), columns.to(images.dtype)
         views = rows[:, None] @ images @ columns[:, None].mT
-        if black is not None:
+        if black is not None and _reaches_outside(params.box, images):
             covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
             views = views + (1 - covered) * black.to(views)[:, None, None]
     return views
@@ -139,6 +139,11 @@ def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:
     cut = (params.paste[:, 2] > params.paste[:, 0]).to(device)
     share = torch.where(cut, torch.ones_like(top[:, 0]), params.weight.to(device))[:, None, None, None].to(own.dtype)
     return torch.where(pasted, other, share * own + (1 - share) * other)
+
+
+def _reaches_outside(box: Tensor, images: Tensor) -> bool:
+    start, length = box[:, :2], box[:, 2:]
+    return bool(((start < 0) | (start + length > torch.tensor(images.shape[2:]))).any())
 
 
 def _resample(

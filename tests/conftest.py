@@ -58,7 +58,7 @@ def tiny_data(tiny_spec: DatasetSpec) -> Dataset:
 
 @pytest.fixture(scope="session")
 def tiny_teacher(tiny_spec: DatasetSpec, tiny_data: Dataset) -> Teacher:
-    """Return a ConvNet of two BatchNorm blocks, trained for a moment; its running statistics are not the initial ones."""
+    """Return a ConvNet of two BatchNorm blocks, trained for a moment, so that its statistics are its own."""
     options = {"depth": 2, "width": 8}
     net = empty_network("convnet", tiny_spec, options, seed=0)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)

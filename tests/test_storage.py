@@ -70,29 +70,39 @@ def test_missing_and_broken_tensor_files_are_refused_by_name(tmp_path):
                 read(tmp_path / f"{name}.safetensors")
 
 
-@pytest.mark.parametrize("write", ["json", "tensors", "image"])
+def write_picture(path):
+    with storage.replacing(path) as partial:
+        pictures.write(torch.zeros(3, 4, 4, dtype=torch.uint8), partial, "png")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: storage.write_json(path, {"a": 1}),
+        lambda path: storage.write_tensors(path, tensors()),
+        write_picture,
+    ],
+)
 def test_a_full_disk_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch, write):
     path = tmp_path / "kept"
     path.write_text("old")
     monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(ArtifactError, match=r"cannot write .*kept: No space left.* What was finished before is kept"):
-        if write == "json":
-            storage.write_json(path, {"a": 1})
-        elif write == "tensors":
-            storage.write_tensors(path, tensors())
-        else:
-            with storage.replacing(path) as partial:
-                pictures.write(torch.zeros(3, 4, 4, dtype=torch.uint8), partial, "png")
+        write(path)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["kept"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
-def test_an_interrupted_write_leaves_no_debris(tmp_path, error):
-    expected = ArtifactError if error is OSError else error
-    with pytest.raises(expected), storage.replacing(tmp_path / "file") as partial:
+def write_half(path, error):
+    with storage.replacing(path) as partial:
         partial.write_text("half")
         raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
+def test_an_interrupted_write_leaves_no_debris(tmp_path, error):
+    with pytest.raises(ArtifactError if error is OSError else error):
+        write_half(tmp_path / "file", error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,7 +117,9 @@ def test_a_folder_is_claimed_for_one_request(tmp_path):
     assert storage.begin(out, "score", asked) is False
     (out / "work").write_text("x")
     assert storage.begin(out, "score", asked) is False
-    with pytest.raises(ArtifactError, match=r"holds another run: config\.seed is 0 there, 1 now\. Choose another --out"):
+    with pytest.raises(
+        ArtifactError, match=r"holds another run: config\.seed is 0 there, 1 now\. Choose another --out"
+    ):
         storage.begin(out, "score", {"config": {"seed": 1, "betas": (0.5, 0.9)}})
     with pytest.raises(ArtifactError, match="kind is 'score' there, 'teacher' now"):
         storage.begin(out, "teacher", asked)

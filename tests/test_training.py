@@ -48,7 +48,9 @@ def test_a_stretched_cosine_ends_above_zero(stretch, end):
 
 def test_steps_and_constants():
     step = TrainConfig(epochs=60, schedule="step")
-    assert [lr_factor(step, epoch) for epoch in (0, 39.9, 40, 49.9, 50, 59.9)] == pytest.approx([1, 1, 0.2, 0.2, 0.04, 0.04])
+    assert [lr_factor(step, epoch) for epoch in (0, 39.9, 40, 49.9, 50, 59.9)] == pytest.approx(
+        [1, 1, 0.2, 0.2, 0.04, 0.04]
+    )
     constant = TrainConfig(epochs=60, schedule="constant", warmup_epochs=10)
     assert [lr_factor(constant, epoch) for epoch in (0, 5, 10, 59)] == pytest.approx([0.01, 0.505, 1, 1])
 

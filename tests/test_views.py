@@ -180,7 +180,7 @@ def test_cutmix_pastes_squares_whose_area_is_what_the_image_loses():
     top, left, bottom, right = params.paste.double().unbind(1)
     height, width = bottom - top, right - left
     torch.testing.assert_close(1 - params.weight.double(), height * width, atol=1e-6, rtol=0)
-    # A square of side s = sqrt(1 - lambda) around a uniform centre loses s^2/4 per axis at the border; 1 - lambda ~ U(0, 1).
+    # A square of side s = sqrt(1 - lambda) at a uniform centre loses s^2/4 per axis; 1 - lambda ~ U(0, 1).
     assert (height * width).mean().item() == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=5 * 0.3 / MANY**0.5)
     whole = (top > 0) & (left > 0) & (bottom < 1) & (right < 1)
     torch.testing.assert_close(height[whole], width[whole], atol=1e-6, rtol=0)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sre2l_core import data as datasets
-from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
+from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
-from sre2l_core.data import Dataset
+from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.events import CsvLog, Listener, both, ignore
 from sre2l_core.labels import LabelSource, LiveLabels
 from sre2l_core.presets import Recipe
-from sre2l_core.recover import recover
+from sre2l_core.recover import check_teacher, plan, recover
 from sre2l_core.relabel import relabel
 from sre2l_core.runtime import Runtime
 from sre2l_core.squeeze import squeeze
@@ -45,6 +46,22 @@ def load_data(config: DataConfig) -> Dataset:
     )
 
 
+def check(recipe: Recipe, spec: DatasetSpec) -> None:
+    """Raise `ConfigError` for what a later stage would refuse: now, not after hours of squeezing."""
+    recipe.check()
+    check_teacher(
+        Teacher(
+            empty_network(recipe.squeeze.backbone, spec, recipe.squeeze.backbone_options), spec, recipe.squeeze.backbone
+        ),
+        recipe.recover,
+    )
+    plan(recipe.recover, spec)
+    for name in recipe.validate.students:
+        empty_network(name, spec, recipe.validate.student_options)
+    if recipe.store_labels:
+        build_codec(recipe.relabel.codec, **recipe.relabel.codec_options).bytes_per_row(spec.num_classes)
+
+
 def run(
     recipe: Recipe,
     out: str | Path,
@@ -68,15 +85,14 @@ def run(
     out, runtime = Path(out), runtime or Runtime.auto()
     data = load_data(recipe.data)
     spec = data.spec
+    check(recipe, spec)
     say(
         f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
     )
     listener = both(on_step, CsvLog(out / LOG))
     teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=out / "teacher", on_step=listener)
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
-    condensed = recover(
-        teacher, recipe.recover, runtime=runtime, out=out / "condensed", on_step=listener, data=data
-    )  # fmt: skip
+    condensed = recover(teacher, recipe.recover, runtime=runtime, out=out / "condensed", on_step=listener, data=data)
     say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
     labels: LabelSource
     if recipe.store_labels:

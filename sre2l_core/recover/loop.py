@@ -20,6 +20,7 @@ from sre2l_core.errors import ConfigError, DivergenceError
 from sre2l_core.events import Listener, StepEvent, ignore
 from sre2l_core.losses import accuracy
 from sre2l_core.recover.groups import Group, initial_images, plan, stacked
+from sre2l_core.recover.mosaic import mosaics
 from sre2l_core.recover.terms import Seen, active_terms
 from sre2l_core.runtime import Runtime
 from sre2l_core.views import ViewParams, apply, draw
@@ -52,11 +53,11 @@ class Recovery:
         runtime: Runtime | None = None,
         data: Dataset | None = None,
     ) -> None:
-        _check_teacher(teacher, config)
+        check_teacher(teacher, config)
         self.teacher, self.groups, self.config = teacher, tuple(groups), config
         self.runtime = runtime or Runtime.auto()
         self.net = self.runtime.place(teacher.net)
-        start = torch.cat([initial_images(config, teacher.spec, group, data) for group in groups])
+        start = torch.cat([self._start(group, data) for group in groups])
         self.images = start.to(self.runtime.device).requires_grad_()
         """[S * G, C, H, W] pixels in normalised space."""
         self.targets = torch.tensor([label for group in groups for label in group.labels], device=self.runtime.device)
@@ -103,11 +104,20 @@ class Recovery:
         Raises:
             ConfigError: for an unknown field, a value out of bounds, or one that was already used up at the start.
         """
-        fixed = {"ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"} & changes.keys()
+        fixed = {
+            "ipc",
+            "group_size",
+            "group_images",
+            "stack",
+            "only_classes",
+            "init",
+            "seed",
+            "image_format",
+        } & changes.keys()
         if fixed:
             raise ConfigError(f"{', '.join(sorted(fixed))} cannot change while a recovery runs: start a new one.")
         config = self.config.but(**changes)
-        _check_teacher(self.teacher, config)
+        check_teacher(self.teacher, config)
         for name in changes:
             change = {"step": self.step_count, "field": name, "old": getattr(self.config, name)}
             self.changes.append({**change, "new": getattr(config, name)})
@@ -157,6 +167,11 @@ class Recovery:
         self._use(RecoverConfig.of(state["config"]))
         self._pending, self._good = [], self.state_dict()
 
+    def _start(self, group: Group, data: Dataset | None) -> Tensor:
+        if self.config.init == "mosaic" and data is not None:
+            return mosaics(self.teacher, self.config, group, data, self.runtime)
+        return initial_images(self.config, self.teacher.spec, group, data)
+
     def _draw_views(self) -> ViewParams:
         """The views of this step: one for each group (as the reference), or one for each image."""
         config, size = self.config, self.teacher.spec.size
@@ -189,7 +204,8 @@ class Recovery:
         self._pending, self._good = [], self.state_dict()
 
 
-def _check_teacher(teacher: Teacher, config: RecoverConfig) -> None:
+def check_teacher(teacher: Teacher, config: RecoverConfig) -> None:
+    """Raise `ConfigError` where a teacher has no BatchNorm to match but `alpha_bn` > 0."""
     if config.alpha_bn > 0 and not batchnorms(teacher.net):
         raise ConfigError(
             f"recover: teacher {teacher.backbone!r} has no BatchNorm layer but alpha_bn={config.alpha_bn}. "
@@ -244,6 +260,8 @@ def recover(
                 metrics["verifier"] = accuracy(recovery.predict(verifier), recovery.targets)
             step, total = number * config.steps + event.step, len(batches) * config.steps
             listener(StepEvent("recover", step, total, metrics, f"images {batch[0].ids[0]}-{batch[-1].ids[-1]}"))
+        if folder is not None:
+            _write_snapshots(recovery, folder)
         for index, label, pixels in zip(recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True):
             kept[index] = pictures.as_stored(pixels, config.image_format)
             if folder is not None:
@@ -260,6 +278,13 @@ def recover(
 def _written(folder: Path, teacher: Teacher, batch: Sequence[Group], config: RecoverConfig) -> bool:
     images = ((index, label) for group in batch for index, label in zip(group.ids, group.labels, strict=True))
     return all(condensed_path(folder, teacher.spec, i, label, config.image_format).exists() for i, label in images)
+
+
+def _write_snapshots(recovery: Recovery, folder: Path) -> None:
+    for step, images in recovery.snapshots:
+        for index, pixels in zip(recovery.ids, images, strict=True):
+            with storage.replacing(folder / "snapshots" / f"{step:06d}" / f"{index:08d}.png") as partial:
+                pictures.write(pixels, partial, "png")
 
 
 def _drive(recovery: Recovery, folder: Path | None) -> Iterator[StepEvent]:

@@ -21,7 +21,11 @@ LABELS = {
 RANGE_BOUNDS = {"crop_scale": (0.01, 1.0, 0.01), "crop_ratio": (0.25, 4.0, 0.05), "roll": (-32, 32, 1)}
 """Least, greatest and step of pairs (low, high): the models bound these by validators, which cannot be read off."""
 WIDE = 10.0
-"""A float whose bounds are further apart gets a logarithmic control."""
+"""A float whose own bounds are further apart gets a logarithmic slider."""
+
+MANY = 1000
+"""Whole numbers with a longer range get a field to type in, because a slider could not hit them."""
+JAVASCRIPT_MAX = 2**53 - 1
 
 
 def control(config: Config, name: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -34,7 +38,7 @@ def control(config: Config, name: str, *, low: float | None = None, high: float 
         high: narrower upper end of a slider.
 
     Returns:
-        A checkbox, dropdown, text field, slider or range slider. Widely bounded floats, such as weights, get a
+        A checkbox, dropdown, field, slider or range slider. Widely bounded floats, such as weights, get a
         logarithmic slider with the steps 1, 2, 5, 10, …, and "off" at its left end if they may be zero.
 
     Raises:
@@ -68,8 +72,10 @@ def control(config: Config, name: str, *, low: float | None = None, high: float 
     if least is None or greatest is None or kind not in (int, float):
         raise ConfigError(f"{name} has no bounds or no plain type: give low and high, or set it in a cell.")
     if kind is int:
-        return ipywidgets.IntSlider(value=value, min=int(least), max=int(greatest), **common)
-    if greatest - least <= WIDE:
+        least, greatest = int(least), min(int(greatest) - bounds.below_greatest, JAVASCRIPT_MAX)
+        editor = ipywidgets.IntSlider if greatest - least <= MANY else ipywidgets.BoundedIntText
+        return editor(value=value, min=least, max=greatest, **common)
+    if (bounds.greatest or greatest) - (bounds.least or 0) <= WIDE:
         step = (greatest - least) / 100
         least += step if low is None and bounds.above_least else 0
         greatest -= step if high is None and bounds.below_greatest else 0

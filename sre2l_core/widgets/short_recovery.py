@@ -65,7 +65,7 @@ class ShortRecovery(ipywidgets.VBox):
         """Held while anything below is changed or shown: callbacks and the worker come from several threads."""
         self._run: Run | None = None
         self._recovery: Recovery | None = None
-        self._wanted = self._closed = self._setting = False
+        self._busy = self._wanted = self._closed = self._setting = False
         self._message, self._progress = "", "press Run or move a slider"
         self._idle = threading.Event()
         self._idle.set()
@@ -192,10 +192,10 @@ class ShortRecovery(ipywidgets.VBox):
 
     def _on_click(self, button: object) -> None:
         with self._lock:
-            if self._idle.is_set():
-                self.start()
-            else:
+            if self._busy:
                 self.stop()
+            else:
+                self.start()
 
     def _prepare(self) -> bool:
         """Make the next recovery and show its noise; says so in the error line where that fails."""
@@ -212,7 +212,9 @@ class ShortRecovery(ipywidgets.VBox):
 
     def _launch(self) -> None:
         self._wanted = False
-        if not self._prepare():
+        self._busy = self._prepare()
+        if not self._busy:
+            self._render()
             self._idle.set()
             return
         assert self._recovery is not None
@@ -238,19 +240,21 @@ class ShortRecovery(ipywidgets.VBox):
     def _on_state(self, run: Run) -> None:
         """After every change of state, in any thread: show what is so now, and start what waits."""
         with self._lock:
-            if run is not self._run and self._run is not None:
+            if run is not self._run:
                 return
             if run.state.over and run.error is not None:
                 self._complain(run.error)
             if run.state.over and self._wanted and not self._closed:
                 self._launch()
-            elif run.state.over:
-                self._idle.set()
+                return
+            self._busy = not run.state.over
             self._render()
+            if not self._busy:
+                self._idle.set()  # last, so that whoever waits finds everything shown
 
     def _draw(self, recovery: Recovery) -> None:
         pixels, spec = recovery.pixels().cpu(), self._teacher.spec
-        self._image.value, scale = png(pixels, COLUMNS)
+        self._image.value, scale = png(pixels, min(len(pixels), COLUMNS))
         labels = recovery.groups[0].labels[:COLUMNS]
         names = [spec.class_names[label].split(",")[0] for label in labels] if len(pixels) <= COLUMNS else []
         self._names.value = _headings(names, spec.resolution * scale, scale)
@@ -258,8 +262,7 @@ class ShortRecovery(ipywidgets.VBox):
     def _render(self) -> None:
         if self._closed:
             return
-        busy = not self._idle.is_set()
-        self._button.description, self._button.icon = ("Stop", "stop") if busy else ("Run", "play")
+        self._button.description, self._button.icon = ("Stop", "stop") if self._busy else ("Run", "play")
         text = f"{self.state} · {self._progress}"
         self._status.value = f'<span role="status" style="font-variant-numeric: tabular-nums">{text}</span>'
 

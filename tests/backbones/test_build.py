@@ -16,7 +16,7 @@ def test_names_are_unique_and_hold_torchvision() -> None:
 
 
 def test_unknown_backbone_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"unknown backbone 'resnet_18'\. Did you mean 'resnet18'\?.*mobilenet_v2"):
+    with pytest.raises(ConfigError, match=r"unknown backbone 'resnet_18'\. Did you mean 'resnet18'\?.*resnet101"):
         build("resnet_18", num_classes=2, resolution=8)
 
 

@@ -19,10 +19,6 @@ from sre2l_core.recover import terms as term_table
 from sre2l_core.views import draw
 
 
-class Interrupted(Exception):
-    pass
-
-
 def config(**settings):
     return RecoverConfig(**{"ipc": 1, "steps": 6, "lr": 0.1, "alpha_bn": 0.1, "roll": (0, 2), **settings})
 
@@ -332,9 +328,9 @@ def test_an_interrupted_run_continues_and_gives_the_same_images(tiny_teacher, cp
     def interrupt(event):
         steps.append(event.step)
         if event.step == 16:
-            raise Interrupted
+            raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         recover(tiny_teacher, settings, runtime=cpu, out=out, on_step=interrupt)
     assert (out / storage.PROGRESS).exists()
     assert not (out / storage.MANIFEST).exists()

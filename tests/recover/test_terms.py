@@ -62,7 +62,9 @@ def test_cross_entropy_by_formula_within_each_group(tiny_teacher):
     pixels = views(groups=3)
     logits = bn_inputs(tiny_teacher.net, pixels)[1].numpy()
     rows = -log_softmax(logits, axis=1)[np.arange(15), np.arange(15) % G]
-    np.testing.assert_allclose(terms.cross_entropy(look(tiny_teacher, pixels, 3)), rows.reshape(3, G).mean(1), rtol=1e-4)
+    np.testing.assert_allclose(
+        terms.cross_entropy(look(tiny_teacher, pixels, 3)), rows.reshape(3, G).mean(1), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("beta", [1.0, 2.0])

@@ -1,0 +1,147 @@
+"""Who may import whom, and what the engine must never do: read from the source, not from a running program."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from inspect import isfunction
+from pathlib import Path
+
+import pytest
+
+import sre2l_core
+
+PACKAGE = Path(sre2l_core.__file__).parent
+STAGES = ("squeeze", "recover", "relabel", "validate")
+LAYERS = [
+    ("config", "errors", "events", "runtime", "storage", "pictures", "registry"),
+    ("views", "bn_stats", "losses", "data", "backbones", "codecs"),
+    ("artifacts", "labels", "training", "baselines", "presets"),
+    STAGES,
+    ("embed", "continual", "theory", "run"),
+    ("lab",),
+    ("widgets", "paper"),
+    ("arguments", "cli", "__main__"),
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def part_of(path):
+    """The part of the package that a file belongs to: its top-level module or folder."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(tree):
+    """Full names of all imported modules, also inside functions; not what is only imported for annotations."""
+    for_types = [
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    ]
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls(tree):
+    return [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def each_file(test):
+    return pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())(test)
+
+
+@each_file
+def test_imports_point_downwards(path):
+    part = part_of(path)
+    assert part in LEVEL, f"say in LAYERS where {part} belongs"
+    for name in imported(tree_of(path)):
+        if not name.startswith("sre2l_core."):
+            continue
+        other = name.split(".")[1]
+        if other in ("__version__", part):
+            continue
+        assert LEVEL[other] <= LEVEL[part], f"{part} imports {name}"
+        assert not (part in STAGES and other in STAGES), f"stages never import one another: {part} imports {name}"
+
+
+@each_file
+def test_only_what_is_shown_knows_matplotlib_and_jupyter(path):
+    graphical = {"matplotlib", "ipywidgets", "IPython", "jupyter"} & {n.split(".")[0] for n in imported(tree_of(path))}
+    assert not graphical or LEVEL[part_of(path)] >= LEVEL["lab"]
+    assert not graphical - {"matplotlib"} or LEVEL[part_of(path)] >= LEVEL["widgets"]
+
+
+@each_file
+def test_the_engine_is_quiet_and_touches_nothing_global(path):
+    if LEVEL[part_of(path)] > LEVEL["embed"]:
+        return
+    used = set(calls(tree_of(path)))
+    seeding = {"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all"}
+    seeding |= {"np.random.seed", "numpy.random.seed", "random.seed", "seed_everything"}
+    assert not used & {"print", "input", "sys.exit"}
+    assert not used & {"warnings.filterwarnings", "warnings.simplefilter"} or "warnings.catch_warnings" in used
+    assert not used & seeding
+    if path != PACKAGE / "backbones" / "__init__.py":  # there, inside a fork of the random state
+        assert not any(name.startswith("torch.default_generator") for name in used)
+    assert "random" not in {name.split(".")[0] for name in imported(tree_of(path))}
+
+
+@each_file
+def test_only_runtime_knows_the_machine(path):
+    if path == PACKAGE / "runtime.py":
+        return
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute):
+            assert node.attr != "cuda", ast.unparse(node)
+
+
+@each_file
+def test_nothing_is_pickled_and_checkpoints_load_weights_only(path):
+    tree = tree_of(path)
+    for name in imported(tree):
+        assert name.split(".")[0] not in ("dill", "joblib", "shelve", "marshal"), name
+        assert not name.startswith("pickle.") or name.endswith("Error"), name
+        assert name != "pickle"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "np.load", "numpy.load"):
+            safe = {"weights_only": True, "allow_pickle": False}
+            given = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
+            library = "weights_only" if ast.unparse(node.func).startswith("torch") else "allow_pickle"
+            assert given.get(library, False if library == "allow_pickle" else None) == safe[library], ast.unparse(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.save":
+            raise AssertionError(ast.unparse(node))
+
+
+def test_importing_the_package_is_quick_and_loads_no_torch():
+    program = (
+        "import sys, time; import sre2l_core; sre2l_core.__version__; "
+        "print(time.process_time(), 'torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    seconds, torch, numpy = done.stdout.split()
+    assert float(seconds) < 2
+    assert (torch, numpy) == ("False", "False")
+
+
+def test_every_name_of_the_front_door_is_there():
+    for name in sre2l_core.__all__:
+        assert getattr(sre2l_core, name) is not None
+    for verb in STAGES:
+        import_module(f"sre2l_core.{verb}")
+        assert isfunction(getattr(sre2l_core, verb)), f"{verb} is hidden by the module of that name"
+    with pytest.raises(AttributeError, match="no attribute 'squeze'"):
+        _ = sre2l_core.squeze
