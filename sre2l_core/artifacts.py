@@ -17,7 +17,7 @@ from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.errors import ArtifactError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Teacher:
     """Stage 1's result: a frozen classifier in eval mode, and the data it knows."""
 
@@ -76,7 +76,7 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> N
     net.load_state_dict(dict(weights))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CondensedSet:
     """Stage 2's result: few labelled images, row = image id. Baselines of real images have the same form."""
 

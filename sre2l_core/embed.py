@@ -62,3 +62,109 @@ def tsne(points: Tensor, *, seed: int = 0, perplexity: float = 30.0) -> npt.NDAr
         method = TSNE(init="pca", perplexity=perplexity, random_state=seed)
         coordinates: npt.NDArray[np.float32] = method.fit_transform(points.numpy())
     return coordinates
+
+
+class LiveTSNE:
+    """Exact t-SNE that goes on from where it stands: points may move in feature space while their picture is drawn.
+
+    scikit-learn's cannot start from known coordinates and exaggerate less; this one can be called for a few iterations
+    a frame. It is meant for up to about a thousand points.
+
+    Args:
+        points: [N, D] features, N >= 4; float32 is quick, float64 exact.
+        perplexity: effective number of neighbours, lowered to (N - 1) / 3 for few points.
+
+    The start is the first two principal components, so there is nothing random.
+    """
+
+    early = 100
+    """Iterations from the start in which attraction is multiplied by `exaggeration`, which lets clusters form."""
+    exaggeration = 12.0
+
+    def __init__(self, points: npt.ArrayLike, *, perplexity: float = 30.0) -> None:
+        points = np.atleast_2d(np.asarray(points))
+        if len(points) < 4:
+            raise DataError(f"t-SNE needs at least 4 points (got {len(points)}).")
+        self.perplexity = min(perplexity, (len(points) - 1) / 3)
+        self.iterations = 0
+        centred = points - points.mean(0)
+        left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+        start = np.pad(left[:, :2] * scale[:2], ((0, 0), (0, max(0, 2 - len(scale)))))
+        self.coordinates: npt.NDArray[Any] = start * (1e-4 / max(float(start.std()), 1e-12))
+        """[N, 2]: the picture as it is now."""
+        self._velocity, self._gain = np.zeros_like(start), np.ones_like(start)
+        self.move(points)
+
+    def move(self, points: npt.ArrayLike) -> None:
+        """Take new features [N, D] of the same points; the picture stays where it is until the next steps."""
+        points = np.asarray(points, dtype=self.coordinates.dtype)
+        if len(points) != len(self.coordinates):
+            raise DataError(f"{len(self.coordinates)} points are drawn, got features of {len(points)}: start anew.")
+        self.affinities = joint_affinities(points, self.perplexity)
+
+    def step(self, iterations: int = 10, *, hold: int = 0) -> None:
+        """Descend for so many iterations; the first `hold` points attract and repel but keep their place."""
+        rate = max(len(self.coordinates) / self.exaggeration / 4, 10.0)
+        for _ in range(iterations):
+            early = self.iterations < self.early
+            slope = self.gradient(self.exaggeration if early else 1.0)
+            same = (slope > 0) == (self._velocity > 0)
+            self._gain = np.maximum(np.where(same, self._gain * 0.8, self._gain + 0.2), 0.01)
+            self._velocity = (0.5 if early else 0.8) * self._velocity - rate * self._gain * slope
+            self._velocity[:hold] = 0
+            self.coordinates = self.coordinates + self._velocity
+            self.iterations += 1
+
+    def divergence(self) -> float:
+        """KL(P || Q) between neighbourhoods in feature space and in the picture: what t-SNE minimises."""
+        _, share = self._closeness()
+        near = self.affinities > 0
+        return float((self.affinities[near] * np.log(self.affinities[near] / share[near].clip(1e-30))).sum())
+
+    def gradient(self, exaggeration: float = 1.0) -> npt.NDArray[Any]:
+        """[N, 2] gradient of the divergence, 4 sum_j (p_ij - q_ij) (y_i - y_j) / (1 + |y_i - y_j|^2)."""
+        closeness, share = self._closeness()
+        pull = (exaggeration * self.affinities - share) * closeness
+        slope: npt.NDArray[Any] = 4 * (pull.sum(1)[:, None] * self.coordinates - pull @ self.coordinates)
+        return slope
+
+    def _closeness(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """[N, N] Student-t closeness of every pair in the picture, and its share of all pairs (Q)."""
+        closeness = 1 / (1 + _squared_distances(self.coordinates))
+        np.fill_diagonal(closeness, 0)
+        return closeness, closeness / closeness.sum()
+
+
+def joint_affinities(points: npt.NDArray[Any], perplexity: float) -> npt.NDArray[Any]:
+    """[N, N] symmetric P of t-SNE: Gaussian neighbourhoods of equal perplexity over the 3 x perplexity nearest points.
+
+    Args:
+        points: [N, D] features.
+        perplexity: exp of the entropy of each point's neighbourhood, below N - 1.
+    """
+    count = len(points)
+    distances = _squared_distances(points)
+    np.fill_diagonal(distances, np.inf)
+    reach = min(count - 1, int(3 * perplexity) + 1)
+    near = np.argpartition(distances, reach - 1, axis=1)[:, :reach]
+    away = np.take_along_axis(distances, near, axis=1)
+    away = away - away.min(1, keepdims=True)
+    away = away / np.maximum(away.mean(1, keepdims=True), 1e-12)
+    low, high = np.full((count, 1), -10.0), np.full((count, 1), 10.0)  # log of the inverse width, by bisection
+    for _ in range(30):
+        middle = (low + high) / 2
+        weight = np.exp(-away * np.exp(middle))
+        total = weight.sum(1, keepdims=True)
+        entropy = np.log(total) + np.exp(middle) * (away * weight).sum(1, keepdims=True) / total
+        wide = entropy > np.log(perplexity)
+        low, high = np.where(wide, middle, low), np.where(wide, high, middle)
+    directed = np.zeros_like(distances)
+    np.put_along_axis(directed, near, (weight / total).astype(distances.dtype), axis=1)
+    joint: npt.NDArray[Any] = (directed + directed.T) / (2 * count)
+    return joint
+
+
+def _squared_distances(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    norms = (points * points).sum(1)
+    distances: npt.NDArray[Any] = np.maximum(norms[:, None] + norms - 2 * points @ points.T, 0)
+    return distances

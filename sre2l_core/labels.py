@@ -44,7 +44,7 @@ class LabelSource(Protocol):
         """[B, K] float32 logits of the teacher on `pixels` [B, C, S, S], the views of images `ids` in `epoch`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SoftLabels:
     """Stage 3's result: the teacher's logits of every view, packed by a codec, one shard an epoch; views are a seed."""
 
@@ -119,7 +119,7 @@ class LiveLabels:
     def __init__(
         self, teacher: Teacher, condensed: CondensedSet, config: RelabelConfig, *, runtime: Runtime | None = None
     ) -> None:
-        teacher.spec.check_same_classes(condensed.spec)
+        teacher.spec.check_fits(condensed.spec)
         self.config, self.teacher_id = config, teacher.id
         self.runtime = runtime or Runtime.auto()
         self._net, self._condensed = self.runtime.place(teacher.net), condensed

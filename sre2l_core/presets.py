@@ -125,7 +125,7 @@ def _tiny(network: str, source: str) -> Recipe:
         image_format="jpeg" if source == "reference" else "png",
     )  # fmt: skip
     relabel = RelabelConfig(epochs=100, flip=flip, batch_size=256)
-    # The paper does not say whether T^2 is applied; without it SGD at 0.2 hardly moves, as gradients are 400 times less.
+    # The paper does not say whether T^2 is applied; without it gradients are 400 times smaller, SGD at 0.2 crawls.
     validate = ValidateConfig(
         students=(network,), epochs=100, temperature=20.0, loss="kl_t2", warmup_epochs=warmup, **table_7a, **by
     )

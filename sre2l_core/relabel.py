@@ -12,6 +12,7 @@ from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import RelabelConfig
+from sre2l_core.errors import ConfigError
 from sre2l_core.events import Listener, StepEvent, ignore
 from sre2l_core.labels import LiveLabels, SoftLabels, shard_path
 from sre2l_core.registry import catalogue
@@ -74,10 +75,18 @@ def _label_epoch(live: LiveLabels, condensed: CondensedSet, pool: Tensor, epoch:
     if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
         order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))
     out = torch.empty(len(condensed), spec.num_classes)
-    for ids in order.split(config.batch_size):
+    for ids in batches_of(order, config.batch_size):
         pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
         out[ids] = live.logits(epoch, ids, pixels).cpu()
     return out
+
+
+def batches_of(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Parts of `batch_size`; a single image left over joins the part before: it has no statistics of its own."""
+    batches = list(order.split(batch_size))
+    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 REFERENCE_BYTES = 27.3
@@ -89,8 +98,13 @@ def store_sizes(num_images: int, num_classes: int, config: RelabelConfig) -> lis
     views = num_images * config.epochs
     lines = [f"{num_images:,} images x {config.epochs:,} epochs, {num_classes:,} classes:"]
     for name in sorted(catalogue("codecs")):
-        options = config.codec_options if name == config.codec else {}
-        bytes_per_row = build_codec(name, **options).bytes_per_row(num_classes)
+        chosen = name == config.codec
+        try:
+            bytes_per_row = build_codec(name, **config.codec_options if chosen else {}).bytes_per_row(num_classes)
+        except ConfigError:
+            if chosen:
+                raise
+            continue  # its defaults are for more classes
         lines.append(f"  {name:10} {views * bytes_per_row / 2**30:9.3f} GiB in {config.epochs:,} files")
     files = config.epochs * -(-num_images // config.batch_size)
     reference = views * (2 * num_classes + REFERENCE_BYTES) / 2**30

@@ -187,7 +187,8 @@ def validate(
     runtime, listener, folder = runtime or Runtime.auto(), on_step or ignore, None if out is None else Path(out)
     _check(condensed, labels, data, config, teacher)
     origin = {"condensed": condensed.id, "labels": _describe(labels), "config": config.model_dump(mode="json")}
-    request = {"dataset": data.spec.to_json(), **origin}
+    judge = teacher.id if teacher is not None and "random" in config.against else None
+    request = {"dataset": data.spec.to_json(), "teacher of random images": judge, **origin}
     if folder is not None and storage.begin(folder, "score", request):
         return Score.load(folder)
     results = Results(folder)
@@ -278,12 +279,7 @@ def _describe(labels: LabelSource) -> dict[str, Any]:
 def _check(
     condensed: CondensedSet, labels: LabelSource, data: Dataset, config: ValidateConfig, teacher: Teacher | None
 ) -> None:
-    condensed.spec.check_same_classes(data.spec)
-    if (condensed.spec.size, condensed.spec.channels) != (data.spec.size, data.spec.channels):
-        raise ConfigError(
-            f"the condensed images are {condensed.spec.resolution} pixels wide with {condensed.spec.channels} channels, "
-            f"the data {data.spec.resolution} with {data.spec.channels}: load it with the resolution of the images."
-        )
+    condensed.spec.check_fits(data.spec)
     if labels.condensed_id != condensed.id:
         raise ConfigError(f"these labels belong to images {labels.condensed_id}, not to {condensed.id}: relabel them.")
     if isinstance(labels, SoftLabels) and config.epochs > len(labels.shards):

@@ -115,17 +115,22 @@ def render(
 
 
 def apply(images: Tensor, params: ViewParams, *, size: int, black: Tensor | None = None) -> Tensor:
-    """Crop, resize (bilinear, antialiased when shrinking), flip and roll: [B, C, H, W] -> [B, C, size, size]."""
+    """Crop, resize (bilinear, antialiased when shrinking), flip and roll: [B, C, H, W] -> [B, C, size, size].
+
+    With fewer views than images, each view serves as many images in a row: B is a multiple of their number.
+    """
     (top, left, height, width), device = params.box.unbind(1), images.device
     rows = _resample(top, height, images.shape[2], size, params.roll[:, 0], torch.zeros_like(params.flip), device)
     columns = _resample(left, width, images.shape[3], size, params.roll[:, 1], params.flip, device)
     with torch.autocast(device.type, enabled=False):
         rows, columns = rows.to(images.dtype), columns.to(images.dtype)
-        views = rows[:, None] @ images @ columns[:, None].mT
+        runs = images.unflatten(0, (len(params), -1)).flatten(1, 2)
+        views = rows[:, None] @ (runs.flatten(1, 2) @ columns.mT).unflatten(1, runs.shape[1:3])
         if black is not None and _reaches_outside(params.box, images):
             covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
-            views = views + (1 - covered) * black.to(views)[:, None, None]
-    return views
+            colours = black.to(views).repeat(len(images) // len(params))
+            views = views + (1 - covered) * colours[:, None, None]
+    return views.reshape(len(images), -1, size, size)
 
 
 def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:

@@ -50,7 +50,7 @@ def test_an_unknown_field_names_the_nearest(kind, wrong, nearest):
         (RecoverConfig, {"betas": (0.5, 1.0)}, r"RecoverConfig\.betas.*less than 1"),
         (RecoverConfig, {"betas": (-0.1, 0.9)}, r"RecoverConfig\.betas.*greater than or equal to 0"),
         (SqueezeConfig, {"betas": (2.0, 0.9)}, r"SqueezeConfig\.betas"),
-        (RecoverConfig, {"init": "nose"}, r"RecoverConfig\.init: .*'noise', 'real' or 'patches' \(got 'nose'\)"),
+        (RecoverConfig, {"init": "nose"}, r"RecoverConfig\.init: .*'noise', .* \(got 'nose'\)"),
         (RecoverConfig, {"crop_scale": (0.5, 0.1)}, r"crop_scale \(0\.5, 0\.1\) must satisfy 0 < low <= high <= 1"),
         (RecoverConfig, {"crop_scale": (0.0, 0.1)}, "crop_scale"),
         (RecoverConfig, {"crop_ratio": (2, 1)}, "crop_ratio"),
@@ -68,8 +68,8 @@ def test_values_out_of_bounds_are_refused_with_a_reason(kind, values, message):
 
 
 def test_several_problems_are_told_together():
-    with pytest.raises(ConfigError, match=r"RecoverConfig\.ipc.*; RecoverConfig\.steps"):
-        RecoverConfig.of({"ipc": 0, "steps": 0})
+    with pytest.raises(ConfigError, match=r"RecoverConfig\.ipc.*; RecoverConfig\.steps: .*\(got -1\)"):
+        RecoverConfig.of({"ipc": 0, "steps": -1})
 
 
 def test_configs_are_frozen_and_copies_leave_the_original():

@@ -143,6 +143,11 @@ def test_stored_batch_labels_mix_classes(tiny_teacher, tiny_condensed, cpu):
     neighbours = torch.cat([normalised_by_the_batch(tiny_teacher.net, part) for part in pixels.split(3)])
     assert (found - neighbours).abs().amax(1).median() > 0.01
     assert found.equal(relabel(tiny_teacher, ordered, settings, runtime=cpu).logits(0, torch.arange(11)))
+    still = settings.but(crop="none", flip=0, roll=(0, 0))  # nothing but the neighbours differs between epochs
+    first, second = (
+        relabel(tiny_teacher, ordered, still, runtime=cpu).logits(epoch, torch.arange(11)) for epoch in range(EPOCHS)
+    )
+    assert not first.allclose(second)
 
 
 def test_the_mode_of_the_teacher_is_put_back_after_an_exception(tiny_teacher):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -107,6 +108,8 @@ def test_pretrained_weights_are_taken_as_they_are(tiny_data, tiny_teacher, cpu, 
         net.load_state_dict(tiny_teacher.net.state_dict())
         return net
 
+    categories = list(tiny_data.spec.classes)
+    monkeypatch.setattr(module, "_weights", lambda backbone, name: SimpleNamespace(meta={"categories": categories}))
     monkeypatch.setattr(module, "empty_network", download)
     settings = config(pretrained="IMAGENET1K_V1")
     teacher = squeeze(tiny_data, settings, runtime=cpu, out=tmp_path / "run")
@@ -114,6 +117,9 @@ def test_pretrained_weights_are_taken_as_they_are(tiny_data, tiny_teacher, cpu, 
     assert teacher.id == tiny_teacher.id == Teacher.load(tmp_path / "run").id
     assert teacher.options == {"depth": 2, "width": 8}
     assert set(teacher.accuracy) == {"top1", "top5"}
+    categories.append("fly")
+    with pytest.raises(ConfigError, match="knows 6 classes, tiny has 5"):
+        squeeze(tiny_data, settings, runtime=cpu)
 
 
 def test_global_randomness_is_left_alone(tiny_data, cpu):

@@ -50,9 +50,16 @@ def test_tensors_and_notes_come_back_bit_for_bit(tmp_path):
         {"extra": torch.tensor(0)},
     ],
 )
-def test_fingerprints_see_values_shapes_types_and_names(change):
+def test_fingerprints_see_values_shapes_and_types(change):
     assert storage.fingerprint(tensors()) != storage.fingerprint(tensors() | change)
     assert len(storage.fingerprint(tensors())) == 16
+
+
+def test_fingerprints_see_names_but_not_their_order():
+    found, renamed = tensors(), tensors()
+    renamed["counted"] = renamed.pop("count")
+    assert storage.fingerprint(found) != storage.fingerprint(renamed)
+    assert storage.fingerprint(found) == storage.fingerprint(dict(reversed(found.items())))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe\x00"])

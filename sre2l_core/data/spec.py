@@ -119,6 +119,21 @@ class DatasetSpec:
                     "Load both with the same classes; a teacher's outputs mean nothing under another order."
                 )
 
+    def check_fits(self, other: DatasetSpec) -> None:
+        """Refuse another class map, and images normalised or shaped in another way.
+
+        Raises:
+            DataError: naming what differs.
+        """
+        self.check_same_classes(other)
+        for name in ("channels", "resolution", "mean", "std"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise DataError(
+                    f"{name} differs: {mine} in {self.name!r}, {theirs} in {other.name!r}. "
+                    "Load the data as the network saw it (--resolution), or squeeze it anew."
+                )
+
     def _statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if images.ndim < 3 or images.shape[-3] != self.channels:
             raise DataError(f"{self.name}: expected [..., {self.channels}, H, W] (got {list(images.shape)})")

@@ -11,6 +11,7 @@ import torch
 from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.bn_stats import batchnorms
+from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError
 from sre2l_core.labels import SoftLabels
 
@@ -19,28 +20,37 @@ SHADES = " .:-=+*#%@"
 
 def describe(folder: Path) -> Iterator[str]:
     """Lines about an artifact, or about every artifact of a run; raises `ArtifactError` where hashes do not match."""
+    if not folder.is_dir():
+        raise ArtifactError(f"there is no folder {folder}.")
     if (folder / storage.MANIFEST).exists() or (folder / storage.REQUEST).exists():
         yield from _artifact(folder)
         return
-    found = sorted(path.parent for path in folder.glob(f"*/{storage.REQUEST}"))
+    found = [path.parent for path in folder.glob(f"*/{storage.REQUEST}")]
     if not found:
         raise ArtifactError(
             f"{folder} holds no artifact of this package (no {storage.MANIFEST} in it or one level below)."
         )
-    for part in found:
+    for part in sorted(found, key=lambda part: (storage.KINDS.index(_kind(part)), part)):
         yield from _artifact(part)
         yield ""
 
 
+def _kind(folder: Path) -> str:
+    kind = storage.read_json(folder / storage.REQUEST).get("kind")
+    if kind not in storage.KINDS:
+        raise ArtifactError(f"{folder / storage.REQUEST} asks for a {kind}, expected {' or '.join(storage.KINDS)}.")
+    return str(kind)
+
+
 def _artifact(folder: Path) -> Iterator[str]:
     if not (folder / storage.MANIFEST).exists():
-        kind = storage.read_json(folder / storage.REQUEST).get("kind", "artifact")
-        yield f"{folder}: unfinished {kind}; the command that began it continues it"
+        yield f"{folder}: unfinished {_kind(folder).replace('_', ' ')}; the command that began it continues it"
         return
     body = storage.read_manifest(folder)
     count = storage.verify(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    yield f"{folder}: {body['kind'].replace('_', ' ')}, {count} files, {_bytes(size)}, all hashes match"
+    files = f"{count} file{'s' * (count != 1)}"
+    yield f"{folder}: {body['kind'].replace('_', ' ')}, {files}, {_bytes(size)}, all hashes match"
     yield "  made with " + ", ".join(f"{name} {number}" for name, number in body["versions"].items())
     yield from _CONTENTS[body["kind"]](folder)
 
@@ -53,32 +63,33 @@ def _teacher(folder: Path) -> Iterator[str]:
     yield f"  {len(layers)} BatchNorm layers, {sum(layer.num_features for layer in layers):,} channels"
     yield f"  knows {teacher.spec.name}: {teacher.spec.num_classes} classes, {_shape(teacher.spec)}"
     yield "  accuracy " + (", ".join(f"{k} {100 * v:.2f} %" for k, v in teacher.accuracy.items()) or "not measured")
-    yield from _config(teacher.origin)
+    yield from _config(teacher.origin, SqueezeConfig)
 
 
 def _condensed(folder: Path) -> Iterator[str]:
     condensed = CondensedSet.load(folder)
-    counts = condensed.labels.bincount(minlength=condensed.spec.num_classes)
-    per_class = counts[counts > 0]
-    yield f"  {len(condensed)} images of {len(per_class)} classes, {int(per_class.min())}-{int(per_class.max())} a class"
+    counts = condensed.labels.unique(return_counts=True)[1].tolist()
+    per_class = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+    yield f"  {len(condensed)} images of {len(counts)} classes, {per_class} a class"
     yield f"  {condensed.spec.name}, {_shape(condensed.spec)}; {condensed.origin.get('method', 'origin unknown')}"
-    yield f"  pixels: mean {condensed.images.float().mean() / 255:.3f}, std {condensed.images.float().std() / 255:.3f} (0..1)"
-    yield from _config(condensed.origin)
+    pixels = condensed.images.float() / 255
+    yield f"  pixels: mean {pixels.mean():.3f}, std {pixels.std():.3f} (0..1)"
+    yield from _config(condensed.origin, RecoverConfig)
     yield from _in_characters(condensed)
 
 
 def _labels(folder: Path) -> Iterator[str]:
     labels = SoftLabels.load(folder)
     yield f"  {len(labels.shards)} views of {labels.num_images} images, {labels.num_classes} classes"
-    row = labels.codec.bytes_per_row(labels.num_classes)
-    yield f"  codec {labels.config.codec}: {row} bytes a label, teacher {labels.teacher_id}, images {labels.condensed_id}"
-    yield from _config({"config": labels.config.model_dump(mode="json")})
+    yield f"  codec {labels.config.codec}: {labels.codec.bytes_per_row(labels.num_classes)} bytes a label"
+    yield f"  of teacher {labels.teacher_id}, images {labels.condensed_id}"
+    yield from _config({"config": labels.config.model_dump(mode="json")}, RelabelConfig)
 
 
 def _score(folder: Path) -> Iterator[str]:
     score = Score.load(folder)
     yield from (f"  {line}" for line in score.table().splitlines())
-    yield from _config(score.origin)
+    yield from _config(score.origin, ValidateConfig)
 
 
 _CONTENTS = {"teacher": _teacher, "condensed_set": _condensed, "soft_labels": _labels, "score": _score}
@@ -96,9 +107,11 @@ def _in_characters(condensed: CondensedSet, count: int = 6, width: int = 12) -> 
         yield "  " + "   ".join(cells)
 
 
-def _config(origin: Mapping[str, Any]) -> Iterator[str]:
+def _config(origin: Mapping[str, Any], kind: type[Config]) -> Iterator[str]:
     if config := origin.get("config"):
-        yield "  config: " + ", ".join(f"{name}={value}" for name, value in config.items() if value not in (None, {}))
+        usual = kind().model_dump(mode="json")
+        shown = [f"{name}={value}" for name, value in config.items() if value != usual.get(name)]
+        yield f"  {kind.__name__}({', '.join(shown)}), otherwise defaults"
 
 
 def _options(options: Mapping[str, Any]) -> str:

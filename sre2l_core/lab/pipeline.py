@@ -11,6 +11,7 @@ from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
 from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.errors import ArtifactError
 from sre2l_core.events import CsvLog, Listener, both, ignore
 from sre2l_core.labels import LabelSource, LiveLabels
 from sre2l_core.presets import Recipe
@@ -48,13 +49,8 @@ def load_data(config: DataConfig) -> Dataset:
 
 def check(recipe: Recipe, spec: DatasetSpec) -> None:
     """Raise `ConfigError` for what a later stage would refuse: now, not after hours of squeezing."""
-    recipe.check()
-    check_teacher(
-        Teacher(
-            empty_network(recipe.squeeze.backbone, spec, recipe.squeeze.backbone_options), spec, recipe.squeeze.backbone
-        ),
-        recipe.recover,
-    )
+    backbone, options = recipe.squeeze.backbone, recipe.squeeze.backbone_options
+    check_teacher(Teacher(empty_network(backbone, spec, options), spec, backbone), recipe.recover)
     plan(recipe.recover, spec)
     for name in recipe.validate.students:
         empty_network(name, spec, recipe.validate.student_options)
@@ -83,6 +79,8 @@ def run(
     """
     recipe.check()
     out, runtime = Path(out), runtime or Runtime.auto()
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out} is not a folder. Choose another --out.")
     data = load_data(recipe.data)
     spec = data.spec
     check(recipe, spec)

@@ -73,8 +73,10 @@ def images_figure(condensed: CondensedSet, data: Dataset, *, per_class: int = 10
 
 
 def read_log(path: Path, stage: str) -> dict[str, list[tuple[int, float]]]:
-    """Metric -> (step, value) pairs of a stage, from the CSV that a run leaves."""
+    """Metric -> (step, value) pairs of a stage, from the CSV that a run leaves; empty where there is none."""
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    if not path.exists():
+        return found
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row["stage"] == stage:
@@ -185,8 +187,7 @@ def bn_statistics_figure(
         axes.set_title("mean" if kind == "mean" else "variance", fontsize=10)
         axes.set_xlabel("channel, by remembered value", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-        if kind == "var":
-            axes.set_yscale("log")
+        axes.tick_params(labelsize=9)
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside right center")
     return figure
 
@@ -205,7 +206,7 @@ def soft_label_figure(
     """
     spec, ids = condensed.spec, torch.tensor([index])
     figure = Figure(figsize=(2.3 * (len(epochs) + 1), 3.6), layout="constrained")
-    pictures, bars = figure.subplots(2, len(epochs) + 1, height_ratios=(1, 1.1))
+    pictures, bars = figure.subplots(2, len(epochs) + 1, sharey="row", height_ratios=(1, 1.1))
     shown = {
         "cmap": "gray",
         "vmin": 0,
@@ -229,12 +230,12 @@ def soft_label_figure(
         top_classes = share.topk(min(10, len(share))).indices.sort().values
         names = [spec.class_names[label].split(",")[0] for label in top_classes.tolist()]
         bars[number + 1].bar(names, share[top_classes], color=colour)
-        bars[number + 1].set_ylim(0, 1)
         bars[number + 1].tick_params(labelsize=8, length=2)
         bars[number + 1].spines[["top", "right"]].set_visible(False)
-        bars[number + 1].set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if number == 0 else [])
     bars[0].set_axis_off()
-    bars[0].text(0.5, 0.5, f"soft labels\nat temperature {temperature:g}", ha="center", va="center", fontsize=10)
+    bars[1].tick_params(labelleft=True)
+    note = {"ha": "center", "va": "center", "fontsize": 10, "transform": bars[0].transAxes}
+    bars[0].text(0.5, 0.5, f"soft labels\nat temperature {temperature:g}", **note)
     for axes in pictures:
         axes.set_xticks([])
         axes.set_yticks([])

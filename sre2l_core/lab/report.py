@@ -11,13 +11,12 @@ from sre2l_core.runtime import Runtime
 
 
 def draw_run(outcome: Outcome, out: Path, *, runtime: Runtime | None = None) -> list[str]:
-    """Write `condensed.png`, `losses.png` and `embedding.png` into `out`; returns their names."""
+    """Write `condensed.png`, `losses.png` (where recovery was logged) and `embedding.png` into `out`; their names."""
     condensed, data = outcome.condensed, outcome.data
-    figures = {
-        "condensed.png": plots.images_figure(condensed, data),
-        "losses.png": plots.losses_figure(plots.read_log(out / LOG, "recover")),
-        "embedding.png": plots.embedding_figure(condensed, data, outcome.teacher, runtime=runtime),
-    }
+    figures = {"condensed.png": plots.images_figure(condensed, data)}
+    if log := plots.read_log(out / LOG, "recover"):
+        figures["losses.png"] = plots.losses_figure(log)
+    figures["embedding.png"] = plots.embedding_figure(condensed, data, outcome.teacher, runtime=runtime)
     for name, figure in figures.items():
         with storage.replacing(out / name) as partial:
             figure.savefig(partial, format="png", dpi=150)

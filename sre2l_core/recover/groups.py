@@ -14,6 +14,9 @@ from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.views import apply, draw
 
+START_STREAM = 2**40
+"""Stands for the epoch where crops of the start are drawn: no step ever does."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -79,14 +82,14 @@ def initial_images(config: RecoverConfig, spec: DatasetSpec, group: Group, data:
         return noise
     if data is None:
         raise ConfigError(f"init={config.init!r} needs the real data: give it (--data), or use init='noise'.")
-    spec.check_same_classes(data.spec)
+    spec.check_fits(data.spec)
     wanted = zip(group.labels, group.image_indices, strict=True)
     rows = torch.tensor([nth_image(data.train.labels, label, n, config.seed) for label, n in wanted])
     images = spec.normalize(data.train.take(rows))
     if config.init == "real":
         return images
     crops = ViewConfig(crop="resized", crop_scale=config.crop_scale, crop_ratio=config.crop_ratio, flip=0)
-    params = draw(crops, seed=config.seed, epoch=0, ids=torch.tensor(group.ids), size=spec.size)
+    params = draw(crops, seed=config.seed, epoch=START_STREAM, ids=torch.tensor(group.ids), size=spec.size)
     return apply(images, params, size=spec.resolution)
 
 

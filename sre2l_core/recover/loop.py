@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sre2l_core import pictures, storage
 from sre2l_core.artifacts import CondensedSet, Teacher, condensed_path
-from sre2l_core.bn_stats import batchnorms, bn_statistics
+from sre2l_core.bn_stats import batchnorms, bn_statistics, layer_distances
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError, DivergenceError
@@ -68,7 +68,8 @@ class Recovery:
         self.snapshots: list[tuple[int, Tensor]] = []
         self._bounds = teacher.spec.bounds(self.runtime.device)
         self._pending: list[dict[str, Tensor]] = []
-        self._good = self.state_dict()
+        self.checked = self.state_dict()
+        """The state after the last step whose loss was looked at and found finite."""
 
     @property
     def ids(self) -> list[int]:
@@ -84,7 +85,7 @@ class Recovery:
         """One iteration of Equation 5 on all groups: crop, look, add up the terms, move the pixels."""
         config = self.config
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
-        views = apply(self.images, self._draw_views(), size=self.teacher.spec.resolution)
+        views = apply(self.images, self.views(self.step_count), size=self.teacher.spec.resolution)
         with bn_statistics(self.net, groups=len(self.groups)) as stats, self.runtime.autocast():
             logits = self.net(self.runtime.batch(views))
         seen = Seen(views, logits, self.targets, stats, len(self.groups), config)
@@ -140,6 +141,19 @@ class Recovery:
             logits: Tensor = net(self.runtime.batch(self.images.detach()))
         return logits.float().softmax(1)
 
+    @torch.no_grad()
+    def look(self) -> tuple[Tensor, Tensor]:
+        """What the teacher makes of the whole, uncropped images, in one pass.
+
+        Returns:
+            [S * G, K] probabilities, and [L, S] distances of BatchNorm statistics by layer (Equation 7's summands).
+        """
+        groups = len(self.groups)
+        with bn_statistics(self.net, groups=groups) as stats, self.runtime.autocast():
+            logits = self.net(self.runtime.batch(self.images.detach()))
+        distances = layer_distances(stats, self.config.normalize_bn) if stats.layers else logits.new_empty(0, groups)
+        return logits.float().softmax(1), distances
+
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a continuation needs."""
         moments = self.optimizer.state.get(self.images, {})
@@ -165,21 +179,21 @@ class Recovery:
             }
         self.step_count, self.changes = int(state["step"]), list(state["changes"])
         self._use(RecoverConfig.of(state["config"]))
-        self._pending, self._good = [], self.state_dict()
+        self._pending, self.checked = [], self.state_dict()
 
     def _start(self, group: Group, data: Dataset | None) -> Tensor:
         if self.config.init == "mosaic" and data is not None:
             return mosaics(self.teacher, self.config, group, data, self.runtime)
         return initial_images(self.config, self.teacher.spec, group, data)
 
-    def _draw_views(self) -> ViewParams:
-        """The views of this step: one for each group (as the reference), or one for each image."""
+    def views(self, step: int) -> ViewParams:
+        """What step `step` (from 0) crops: one view for each group (as the reference), or one for each image."""
         config, size = self.config, self.teacher.spec.size
         ids = torch.tensor(self.ids)
         if not config.per_image_crop:
             first = torch.tensor([group.ids[0] for group in self.groups])
             ids = first.repeat_interleave(len(self.groups[0]))
-        return draw(config, seed=config.seed, epoch=self.step_count, ids=ids, size=size)
+        return draw(config, seed=config.seed, epoch=step, ids=ids, size=size)
 
     def _report(self, terms: dict[str, Tensor], loss: Tensor) -> StepEvent:
         every = self.config.snapshot_every
@@ -196,12 +210,12 @@ class Recovery:
             for name, value in terms.items():
                 if not torch.isfinite(value):
                     lr = self.config.lr
-                    self.load_state_dict(self._good)
+                    self.load_state_dict(self.checked)
                     raise DivergenceError(
                         f"recover: the term {name} became {float(value)} in step {offset}. The state after step "
                         f"{self.step_count} is kept. Lower lr ({lr}) or the weight of {name}."
                     )
-        self._pending, self._good = [], self.state_dict()
+        self._pending, self.checked = [], self.state_dict()
 
 
 def check_teacher(teacher: Teacher, config: RecoverConfig) -> None:
@@ -263,8 +277,9 @@ def recover(
         if folder is not None:
             _write_snapshots(recovery, folder)
         for index, label, pixels in zip(recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True):
-            kept[index] = pictures.as_stored(pixels, config.image_format)
-            if folder is not None:
+            if folder is None:
+                kept[index] = pictures.as_stored(pixels, config.image_format)
+            else:
                 CondensedSet.write_image(folder, teacher.spec, index, label, pixels, config.image_format)
     if folder is not None:
         CondensedSet.finish(folder, teacher.spec, origin)
@@ -299,14 +314,14 @@ def _drive(recovery: Recovery, folder: Path | None) -> Iterator[StepEvent]:
         while not recovery.done:
             yield recovery.step()
             if path is not None and time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                _save_state(recovery, path)
+                _save_state(recovery.state_dict(), recovery.ids, path)
                 saved = time.monotonic()
-    except BaseException:
+    except BaseException:  # an interrupt may have cut a step in two: the last checked state is whole
         if path is not None and not recovery.done:
-            _save_state(recovery, path)
+            _save_state(recovery.checked, recovery.ids, path)
         raise
 
 
-def _save_state(recovery: Recovery, path: Path) -> None:
-    state = recovery.state_dict()
-    storage.write_tensors(path, state.pop("tensors"), {**state, "images": recovery.ids})
+def _save_state(state: Mapping[str, Any], ids: list[int], path: Path) -> None:
+    notes = {name: value for name, value in state.items() if name != "tensors"}
+    storage.write_tensors(path, state["tensors"], {**notes, "images": ids})

@@ -27,7 +27,7 @@ def mosaics(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset
     The candidates of an image are its own share of the class's images, so groups stay independent of one another.
     """
     spec, count = teacher.spec, CANDIDATES * GRID**2
-    spec.check_same_classes(data.spec)
+    spec.check_fits(data.spec)
     net = runtime.place(teacher.net)
     tiles = []
     for label, index in zip(group.labels, group.image_indices, strict=True):

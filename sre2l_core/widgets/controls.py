@@ -12,10 +12,10 @@ from pydantic.fields import FieldInfo
 from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError, unknown
 
-LABELS = {
-    "alpha_bn": "α<sub>BN</sub>",
-    "alpha_tv": "α<sub>TV</sub>",
-    "alpha_l2": "α<sub>ℓ2</sub>",
+LABELS = {  # in a span, because a label lays its parts out in a row
+    "alpha_bn": "<span>α<sub>BN</sub></span>",
+    "alpha_tv": "<span>α<sub>TV</sub></span>",
+    "alpha_l2": "<span>α<sub>ℓ2</sub></span>",
     "ipc": "images per class",
 }
 RANGE_BOUNDS = {"crop_scale": (0.01, 1.0, 0.01), "crop_ratio": (0.25, 4.0, 0.05), "roll": (-32, 32, 1)}
@@ -53,7 +53,7 @@ def control(config: Config, name: str, *, low: float | None = None, high: float 
         "description": LABELS.get(name, name.replace("_", " ")),
         "description_allow_html": True,
         "tooltip": field.description or "",
-        "style": {"description_width": "7.5em"},
+        "style": {"description_width": "6em"},
         "layout": {"width": "24em"},
     }
     if optional:

@@ -29,6 +29,8 @@ MAX_FPS = 8
 TILE_PIXELS = 64
 """Small images are enlarged to about this width by whole factors, large ones are shrunk to it."""
 COLUMNS = 10
+STYLE = "<style>.sre-short-recovery .widget-readout { margin-left: 14px }</style>"
+"""Keeps the handle of a slider off its number."""
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 TERMS = {"ce": "cross-entropy", "r_bn": "R<sub>BN</sub>", "r_tv": "R<sub>TV</sub>", "r_l2": "R<sub>ℓ2</sub>"}
 
@@ -81,7 +83,9 @@ class ShortRecovery(ipywidgets.VBox):
         self._status = ipywidgets.HTML().add_class("sre-status")
         self._error = ipywidgets.HTML().add_class("sre-error")
         top = ipywidgets.HBox([self._crop_scale, self._alpha_bn, self._button], layout={"flex_flow": "row wrap"})
-        super().__init__([top, self._names, self._image, self._status, self._error])
+        parts = [top, self._names, self._image, self._status, self._error]
+        super().__init__(parts, layout={"align_items": "flex-start"})  # stretching would blur the image
+        self.add_class("sre-short-recovery")
         self._prepare()
         self._render()
 
@@ -257,7 +261,7 @@ class ShortRecovery(ipywidgets.VBox):
         self._image.value, scale = png(pixels, min(len(pixels), COLUMNS))
         labels = recovery.groups[0].labels[:COLUMNS]
         names = [spec.class_names[label].split(",")[0] for label in labels] if len(pixels) <= COLUMNS else []
-        self._names.value = _headings(names, spec.resolution * scale, scale)
+        self._names.value = STYLE + _headings(names, spec.resolution * scale, scale)
 
     def _render(self) -> None:
         if self._closed:

@@ -1,31 +1,11 @@
-import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from stand_ins import CIFAR_FOLDERS, write_cifar
 
 from sre2l_core.data import load
 from sre2l_core.errors import DataError
-
-
-def write_batches(folder, kind):
-    """Official file names and keys, five training files of four images; image i has red level i."""
-    folder.mkdir(parents=True)
-    label_key, classes = ("fine_labels", 100) if kind == "cifar100" else ("labels", 10)
-    names = [f"name{label}" for label in range(classes)]
-    files = ["train", "test"] if kind == "cifar100" else [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
-    for number, name in enumerate(files):
-        data = np.zeros((4, 3, 32, 32), dtype=np.uint8)
-        data[:, 0] = (number * 4 + np.arange(4))[:, None, None]
-        data[:, 2, :, 0] = 255
-        labels = [(number + offset) % classes for offset in range(4)]
-        (folder / name).write_bytes(pickle.dumps({"data": data.reshape(4, -1), label_key: labels}))
-    meta, key = ("meta", "fine_label_names") if kind == "cifar100" else ("batches.meta", "label_names")
-    (folder / meta).write_bytes(pickle.dumps({key: names}))
-
-
-FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 
 @pytest.fixture
@@ -35,9 +15,9 @@ def any_hash(monkeypatch):
 
 
 @pytest.mark.parametrize("inside", ["", "{name}/"])
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", CIFAR_FOLDERS)
 def test_images_and_labels(tmp_path, any_hash, name, inside):
-    write_batches(tmp_path / inside.format(name=name) / FOLDERS[name], name)
+    write_cifar(tmp_path / inside.format(name=name) / CIFAR_FOLDERS[name], name)
     data = load(name, tmp_path, download=False)
     count = 20 if name == "cifar10" else 4
     assert len(data.train) == count
@@ -49,20 +29,20 @@ def test_images_and_labels(tmp_path, any_hash, name, inside):
     assert (data.spec.num_classes, data.spec.size) == (100 if name == "cifar100" else 10, (32, 32))
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", CIFAR_FOLDERS)
 def test_both_use_the_statistics_of_the_reference(tmp_path, any_hash, name):
-    write_batches(tmp_path / FOLDERS[name], name)
+    write_cifar(tmp_path / CIFAR_FOLDERS[name], name)
     spec = load(name, tmp_path).spec
     assert (spec.mean, spec.std) == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 
 
 def test_root_may_be_the_folder_of_batches(tmp_path, any_hash):
-    write_batches(tmp_path / FOLDERS["cifar10"], "cifar10")
-    assert len(load("cifar10", tmp_path / FOLDERS["cifar10"]).train) == 20
+    write_cifar(tmp_path / CIFAR_FOLDERS["cifar10"], "cifar10")
+    assert len(load("cifar10", tmp_path / CIFAR_FOLDERS["cifar10"]).train) == 20
 
 
 def test_a_subset_and_another_resolution(tmp_path, any_hash):
-    write_batches(tmp_path / FOLDERS["cifar10"], "cifar10")
+    write_cifar(tmp_path / CIFAR_FOLDERS["cifar10"], "cifar10")
     everything = load("cifar10", tmp_path)
     some = load("cifar10", tmp_path, classes=["name5", "name6"], resolution=16)
     keep = (everything.train.labels == 5) | (everything.train.labels == 6)
@@ -71,14 +51,14 @@ def test_a_subset_and_another_resolution(tmp_path, any_hash):
     assert torch.equal(some.train.images[:, 0, 3, 3], everything.train.images[keep][:, 0, 3, 3])
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", CIFAR_FOLDERS)
 def test_what_is_missing_says_what_to_download_and_where_to_put_it(tmp_path, name):
-    with pytest.raises(DataError, match=rf"www\.cs\.toronto\.edu.*{tmp_path}.*{FOLDERS[name]} exists"):
+    with pytest.raises(DataError, match=rf"www\.cs\.toronto\.edu.*{tmp_path}.*{CIFAR_FOLDERS[name]} exists"):
         load(name, tmp_path, download=False)
 
 
 def test_altered_files_are_refused(tmp_path):
-    write_batches(tmp_path / FOLDERS["cifar10"], "cifar10")
+    write_cifar(tmp_path / CIFAR_FOLDERS["cifar10"], "cifar10")
     with pytest.raises(DataError, match="Download https"):
         load("cifar10", tmp_path, download=False)
 

@@ -1,32 +1,15 @@
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stand_ins import picture, write_pictures
 
 from sre2l_core.data import ResidentSplit, load, picture_sets
 from sre2l_core.data.streaming import StreamSplit
 from sre2l_core.errors import ConfigError, DataError
 
 
-def picture(path, size=(20, 20), colour=None, mode="RGB", seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if colour is None:
-        pixels = np.random.default_rng([seed, *path.name.encode()]).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
-        Image.fromarray(pixels).convert(mode).save(path)
-    else:
-        Image.new(mode, size, colour).save(path)
-    return path
-
-
-def write(root, counts, **options):
-    for name, count in counts.items():
-        for index in range(count):
-            picture(root / name / f"{index}.png", **options)
-    return root
-
-
 def test_without_a_validation_folder_a_fifth_of_each_class_is_held_out(tmp_path):
-    data = load("folder", write(tmp_path, {"dog": 10, "cat": 5}))
+    data = load("folder", write_pictures(tmp_path, {"dog": 10, "cat": 5}))
     assert data.spec.classes == ("cat", "dog")
     assert data.train.labels.bincount().tolist() == [4, 8]
     assert data.val.labels.bincount().tolist() == [1, 2]
@@ -37,8 +20,8 @@ def test_without_a_validation_folder_a_fifth_of_each_class_is_held_out(tmp_path)
 
 @pytest.mark.parametrize("name", ["val", "test"])
 def test_a_validation_folder_is_taken_as_it_is(tmp_path, name):
-    write(tmp_path / "train", {"dog": 3, "cat": 2})
-    write(tmp_path / name, {"dog": 1, "cat": 2}, colour=(9, 9, 9))
+    write_pictures(tmp_path / "train", {"dog": 3, "cat": 2})
+    write_pictures(tmp_path / name, {"dog": 1, "cat": 2}, colour=(9, 9, 9))
     data = load("folder", tmp_path)
     assert data.train.labels.tolist() == [0, 0, 1, 1, 1]
     assert data.val.labels.tolist() == [0, 0, 1]
@@ -46,19 +29,19 @@ def test_a_validation_folder_is_taken_as_it_is(tmp_path, name):
 
 
 def test_a_test_folder_without_classes_is_not_a_validation_folder(tmp_path):
-    write(tmp_path / "train", {"dog": 5, "cat": 5})
+    write_pictures(tmp_path / "train", {"dog": 5, "cat": 5})
     picture(tmp_path / "test" / "unlabelled.png")
     data = load("folder", tmp_path)
     assert (len(data.train), len(data.val)) == (8, 2)
 
 
 def test_pictures_of_any_mode_and_ending_become_rgb(tmp_path):
-    write(tmp_path / "train", {"a": 1, "b": 1})
+    write_pictures(tmp_path / "train", {"a": 1, "b": 1})
     picture(tmp_path / "train" / "a" / "grey.JPG", colour=40, mode="L")
     picture(tmp_path / "train" / "b" / "clear.PNG", colour=(0, 0, 0, 0), mode="RGBA")
     (tmp_path / "train" / "a" / "notes.txt").write_text("no picture")
     (tmp_path / "train" / "a" / "._0.png").write_bytes(b"no picture either")
-    write(tmp_path / "val", {"a": 1, "b": 1})
+    write_pictures(tmp_path / "val", {"a": 1, "b": 1})
     images = load("folder", tmp_path).train.images
     assert images.shape == (4, 3, 20, 20)
     assert images[1].unique().tolist() == [40]
@@ -76,7 +59,7 @@ def test_resolution_is_the_pictures_own_if_they_agree(tmp_path, sizes, resolutio
 
 
 def test_large_pictures_are_not_kept_at_their_own_size(tmp_path):
-    data = load("folder", write(tmp_path, {"a": 2, "b": 2}, size=(129, 129), colour=(5, 5, 5)))
+    data = load("folder", write_pictures(tmp_path, {"a": 2, "b": 2}, size=(129, 129), colour=(5, 5, 5)))
     assert data.spec.resolution == 64
 
 
@@ -101,7 +84,7 @@ def test_statistics_are_measured_on_the_training_part(tmp_path):
 
 
 def test_random_pictures_have_the_statistics_numpy_finds(tmp_path):
-    data = load("folder", write(tmp_path, {"a": 5, "b": 5}))
+    data = load("folder", write_pictures(tmp_path, {"a": 5, "b": 5}))
     pixels = data.train.images.numpy() / 255
     assert data.spec.mean == pytest.approx(pixels.mean((0, 2, 3)).round(4).tolist(), abs=1e-9)
     assert data.spec.std == pytest.approx(pixels.std((0, 2, 3)).round(4).tolist(), abs=1e-9)
@@ -123,14 +106,14 @@ def test_photographs_are_turned_upright(tmp_path):
 
 def test_a_class_may_be_called_test(tmp_path):
     for name in ("cats", "test"):
-        write(tmp_path / name, {"images": 5})
+        write_pictures(tmp_path / name, {"images": 5})
     data = load("folder", tmp_path)
     assert data.spec.classes == ("cats", "test")
     assert len(data.val) == 2
 
 
 def test_a_class_subset(tmp_path):
-    data = load("folder", write(tmp_path, {"a": 2, "b": 3, "c": 4}), classes=["c", "a"])
+    data = load("folder", write_pictures(tmp_path, {"a": 2, "b": 3, "c": 4}), classes=["c", "a"])
     assert data.spec.classes == ("a", "c")
     assert len(data.train) + len(data.val) == 6
     with pytest.raises(ConfigError, match="unknown class 'd'"):
@@ -138,7 +121,7 @@ def test_a_class_subset(tmp_path):
 
 
 def test_large_folders_stream_the_same_pictures(tmp_path, monkeypatch):
-    write(tmp_path, {"a": 6, "b": 6}, size=(30, 20))
+    write_pictures(tmp_path, {"a": 6, "b": 6}, size=(30, 20))
     resident = load("folder", tmp_path, resolution=16)
     monkeypatch.setattr(picture_sets, "RESIDENT_BYTES", 12 * 3 * 16 * 16 - 1)
     streamed = load("folder", tmp_path, resolution=16, workers=0)
@@ -152,8 +135,8 @@ def test_large_folders_stream_the_same_pictures(tmp_path, monkeypatch):
 
 
 def test_a_corrupt_file_stops_or_is_skipped(tmp_path):
-    write(tmp_path / "train", {"a": 3, "b": 3})
-    write(tmp_path / "val", {"a": 1, "b": 1})
+    write_pictures(tmp_path / "train", {"a": 3, "b": 3})
+    write_pictures(tmp_path / "val", {"a": 1, "b": 1})
     (tmp_path / "train" / "b" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     with pytest.raises(DataError, match=r"b.1\.png cannot be read"):
         load("folder", tmp_path)
@@ -163,8 +146,8 @@ def test_a_corrupt_file_stops_or_is_skipped(tmp_path):
 
 
 def test_a_class_whose_files_are_all_corrupt_is_named(tmp_path):
-    write(tmp_path / "train", {"a": 3, "b": 1})
-    write(tmp_path / "val", {"a": 1, "b": 1})
+    write_pictures(tmp_path / "train", {"a": 3, "b": 1})
+    write_pictures(tmp_path / "val", {"a": 1, "b": 1})
     (tmp_path / "train" / "b" / "0.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="skipped"), pytest.raises(DataError, match="training images of class 'b'"):
         load("folder", tmp_path, skip_corrupt=True)
@@ -177,17 +160,17 @@ def broken(tmp_path, how):
     elif how == "flat":
         picture(root / "1.png")
     elif how == "one class":
-        write(root, {"cat": 3})
+        write_pictures(root, {"cat": 3})
     elif how == "class without pictures":
-        write(root, {"cat": 3, "dog": 3})
+        write_pictures(root, {"cat": 3, "dog": 3})
         (root / "bird").mkdir()
     elif how == "single picture":
-        write(root, {"cat": 3, "dog": 1})
+        write_pictures(root, {"cat": 3, "dog": 1})
     elif how == "strange validation":
-        write(root / "train", {"cat": 3, "dog": 3})
-        write(root / "val", {"cat": 3, "dgo": 3})
+        write_pictures(root / "train", {"cat": 3, "dog": 3})
+        write_pictures(root / "val", {"cat": 3, "dgo": 3})
     elif how == "empty validation":
-        write(root / "train", {"cat": 3, "dog": 3})
+        write_pictures(root / "train", {"cat": 3, "dog": 3})
         (root / "val" / "cat").mkdir(parents=True)
     return root
 

@@ -3,22 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from stand_ins import IMAGENET_COLOURS, write_imagenet
 
 from sre2l_core.data import load
 from sre2l_core.data.imagenet import _ARCHIVES
 from sre2l_core.data.streaming import StreamSplit
 from sre2l_core.errors import DataError
-
-COLOURS = {"n01440764": (250, 10, 10), "n02102040": (10, 250, 10), "n02979186": (10, 10, 250)}
-
-
-def write(home, size=(120, 90), count=2):
-    for part in ("train", "val"):
-        for wnid, colour in COLOURS.items():
-            (home / part / wnid).mkdir(parents=True)
-            for index in range(count):
-                Image.new("RGB", size, colour).save(home / part / wnid / f"{index}.JPEG")
-    return home
 
 
 def shown(images):
@@ -27,9 +17,9 @@ def shown(images):
 
 @pytest.mark.parametrize(("name", "inside"), [("imagenet-1k", ""), ("imagenet-1k", "imagenet"), ("imagenette", "")])
 def test_folders_of_wnids(tmp_path, name, inside):
-    write(tmp_path / inside)
+    write_imagenet(tmp_path / inside)
     data = load(name, tmp_path, resolution=32)
-    assert data.spec.classes == tuple(COLOURS)
+    assert data.spec.classes == tuple(IMAGENET_COLOURS)
     assert (data.spec.mean, data.spec.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert data.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     for split in (data.train, data.val):
@@ -37,11 +27,11 @@ def test_folders_of_wnids(tmp_path, name, inside):
 
 
 def test_default_resolution(tmp_path):
-    assert load("imagenet-1k", write(tmp_path)).spec.resolution == 224
+    assert load("imagenet-1k", write_imagenet(tmp_path)).spec.resolution == 224
 
 
 def test_large_sets_stream(tmp_path):
-    data = load("imagenet-1k", write(tmp_path), resolution=32, stream=True, workers=0)
+    data = load("imagenet-1k", write_imagenet(tmp_path), resolution=32, stream=True, workers=0)
     assert isinstance(data.train, StreamSplit)
     images, labels = next(data.val.eval_batches(6, torch.device("cpu")))
     assert shown(images) == labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -49,7 +39,7 @@ def test_large_sets_stream(tmp_path):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_evaluation_crops_the_centre_of_a_larger_picture(tmp_path, stream):
-    write(tmp_path, size=(256, 256))
+    write_imagenet(tmp_path, size=(256, 256))
     framed = Image.new("RGB", (256, 256), "white")
     framed.paste("black", (16, 16, 240, 240))
     framed.save(tmp_path / "val" / "n01440764" / "0.JPEG", quality=95)
@@ -58,7 +48,7 @@ def test_evaluation_crops_the_centre_of_a_larger_picture(tmp_path, stream):
 
 
 def test_readable_names(tmp_path):
-    assert load("imagenette", write(tmp_path), resolution=32).spec.class_names == (
+    assert load("imagenette", write_imagenet(tmp_path), resolution=32).spec.class_names == (
         "tench",
         "English springer",
         "cassette player",
@@ -92,7 +82,7 @@ def test_the_smallest_imagenette_that_is_large_enough_is_read(tmp_path, there, r
     levels = {"imagenette2-160": 160, "imagenette2-320": 64, "imagenette2": 0}
     for version in there:
         for part in ("train", "val"):
-            for wnid in COLOURS:
+            for wnid in IMAGENET_COLOURS:
                 (tmp_path / version / part / wnid).mkdir(parents=True)
                 Image.new("L", (20, 20), levels[version]).save(tmp_path / version / part / wnid / "1.JPEG")
     data = load("imagenette", tmp_path, resolution=resolution, download=False)
@@ -100,7 +90,7 @@ def test_the_smallest_imagenette_that_is_large_enough_is_read(tmp_path, there, r
 
 
 def test_a_class_without_validation_pictures_is_named(tmp_path):
-    write(tmp_path)
+    write_imagenet(tmp_path)
     for path in (tmp_path / "val" / "n02102040").iterdir():
         path.rename(tmp_path / "val" / path.name)
     with pytest.raises(DataError, match=r"no pictures in .*val of class n02102040.*sorted into class folders"):
@@ -126,7 +116,7 @@ def test_a_failed_download_says_why(tmp_path, monkeypatch):
 
 def test_imagenette_is_downloaded_where_it_is_looked_for(tmp_path, monkeypatch):
     def download(url, root, md5):
-        write(Path(root) / Path(url).stem)
+        write_imagenet(Path(root) / Path(url).stem)
 
     monkeypatch.setattr("torchvision.datasets.imagenette.download_and_extract_archive", download)
     assert len(load("imagenette", tmp_path, resolution=64).train) == 6
@@ -143,7 +133,7 @@ def test_official_archives_are_unpacked_by_torchvision(tmp_path, monkeypatch):
     def unpack(root, split):
         unpacked.append(split)
         if split == "val":
-            write(root)
+            write_imagenet(root)
 
     monkeypatch.setattr("torchvision.datasets.ImageNet", unpack)
     assert len(load("imagenet-1k", tmp_path, resolution=32).train) == 6

@@ -2,40 +2,15 @@ import tarfile
 
 import pytest
 import torch
-from PIL import Image
+from stand_ins import TINY_COLOURS, save_jpeg, write_tiny_imagenet
 
 from sre2l_core.data import ResidentSplit, load, picture_sets
 from sre2l_core.errors import ConfigError, DataError
 
-WNIDS = ("n03", "n01", "n02")
-COLOURS = {"n01": (250, 10, 10), "n02": (10, 250, 10), "n03": (10, 10, 250)}
-
-
-def save(path, colour, mode="RGB"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (64, 64), colour).save(path, "JPEG", quality=95)
-
-
-def write_official(home, per_class=3):
-    """The official layout: wnids in no order, flat validation images, one of them grey."""
-    lines = []
-    for number, wnid in enumerate(WNIDS):
-        for index in range(per_class):
-            save(home / "train" / wnid / "images" / f"{wnid}_{index}.JPEG", COLOURS[wnid])
-        (home / "train" / wnid / f"{wnid}_boxes.txt").write_text("boxes")
-        save(home / "val" / "images" / f"val_{number}.JPEG", COLOURS[wnid])
-        lines.append(f"val_{number}.JPEG\t{wnid}\t0\t0\t10\t10\n")
-    save(home / "val" / "images" / "val_9.JPEG", 128, mode="L")
-    lines.append("val_9.JPEG\tn01\t0\t0\t10\t10\n")
-    (home / "val" / "val_annotations.txt").write_text("".join(lines))
-    (home / "wnids.txt").write_text("\n".join(WNIDS) + "\n")
-    (home / "words.txt").write_text("n00\tentity\nn01\ttench, Tinca tinca\nn02\tgoldfish\nn03\tshark\n")
-    return home
-
 
 @pytest.fixture
 def home(tmp_path):
-    return write_official(tmp_path / "tiny-imagenet-200")
+    return write_tiny_imagenet(tmp_path / "tiny-imagenet-200")
 
 
 def shown(images):
@@ -66,7 +41,7 @@ def test_statistics_of_the_reference(home):
 
 @pytest.mark.parametrize("inside", ["", "tiny-imagenet-200", "tiny-imagenet", "tiny-imagenet/tiny-imagenet-200"])
 def test_root_may_be_the_folder_or_one_above_it(tmp_path, inside, monkeypatch):
-    write_official(tmp_path / inside, per_class=1)
+    write_tiny_imagenet(tmp_path / inside, per_class=1)
     assert len(load("tiny-imagenet", tmp_path).train) == 3
     monkeypatch.setenv("SRE2L_DATA", str(tmp_path))
     assert len(load("tiny-imagenet").train) == 3
@@ -86,8 +61,8 @@ def test_a_subset_reads_only_its_classes(home):
 
 def test_validation_images_sorted_into_folders_are_read_too(home):
     (home / "val" / "val_annotations.txt").unlink()
-    for wnid in WNIDS:
-        save(home / "val" / wnid / "images" / "0.JPEG", COLOURS[wnid])
+    for wnid in TINY_COLOURS:
+        save_jpeg(home / "val" / wnid / "images" / "0.JPEG", TINY_COLOURS[wnid])
     data = load("tiny-imagenet", home)
     assert shown(data.val.images) == data.val.labels.tolist() == [0, 1, 2]
 

@@ -1,0 +1,69 @@
+"""What a classifier confuses, and what its BatchNorm layers remember: numbers for tables and panels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sre2l_core.bn_stats import batchnorms
+from sre2l_core.data import Split
+from sre2l_core.runtime import Runtime
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@torch.no_grad()
+def confusion(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> Tensor:
+    """[K, K] int64 counts of images by true class (row) and predicted class (column); train/eval mode is put back."""
+    classes, was_training = split.spec.num_classes, net.training
+    counts = torch.zeros(classes * classes, dtype=torch.int64)
+    net.eval()
+    try:
+        for images, labels in split.eval_batches(batch_size, runtime.device):
+            with runtime.autocast():
+                predicted = net(runtime.batch(images)).argmax(1)
+            counts += torch.bincount((labels * classes + predicted).cpu(), minlength=classes * classes)
+    finally:
+        net.train(was_training)
+    return counts.view(classes, classes)
+
+
+def class_accuracy(counts: Tensor) -> Tensor:
+    """[K] share of each class that is recognised, from a confusion matrix; NaN for a class without images."""
+    return counts.diagonal().double() / counts.sum(1)
+
+
+def worst_confusions(counts: Tensor, count: int = 3) -> list[tuple[int, int, int]]:
+    """(true class, predicted class, images) of the most frequent mistakes."""
+    mistakes = counts - torch.diag(counts.diagonal())
+    found = mistakes.flatten().argsort(descending=True, stable=True)[:count].tolist()
+    size = len(counts)
+    return [(k // size, k % size, int(mistakes.flatten()[k])) for k in found if mistakes.flatten()[k] > 0]
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """What one BatchNorm layer remembers, over its channels."""
+
+    name: str
+    channels: int
+    mean: tuple[float, ...]
+    """`QUANTILES` of the running means."""
+    std: tuple[float, ...]
+    """`QUANTILES` of the square roots of the running variances."""
+
+
+def bn_memory(net: nn.Module) -> list[LayerMemory]:
+    """Every BatchNorm layer of a network, in definition order."""
+    names = {id(module): name for name, module in net.named_modules()}
+    at = torch.tensor(QUANTILES)
+    found = []
+    for layer in batchnorms(net):
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        mean = layer.running_mean.detach().float().cpu().quantile(at)
+        std = layer.running_var.detach().float().cpu().sqrt().quantile(at)
+        found.append(LayerMemory(names[id(layer)], layer.num_features, tuple(mean.tolist()), tuple(std.tolist())))
+    return found

@@ -1,0 +1,84 @@
+"""Committed notebooks: short cells, curated outputs, nothing that belongs to one machine or one kernel."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|opt|usr|var|mnt|private)/|\b[A-Z]:\\\\")
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def load(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in load(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path: Path) -> list[nbformat.NotebookNode]:
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+def python(source: str) -> ast.Module:
+    return ast.parse("\n".join(line for line in source.splitlines() if not line.startswith(("%", "!"))))
+
+
+def test_is_valid_and_below_a_megabyte(path: Path) -> None:
+    nbformat.validate(load(path))
+    assert path.stat().st_size <= 1_000_000
+
+
+def test_cells_are_few_and_short(path: Path) -> None:
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
+    assert len(lengths) <= 15
+    assert max(lengths) <= 12
+    assert median(lengths) <= 5
+
+
+def test_code_fits_the_window(path: Path) -> None:
+    wide = [line for cell in code_cells(path) for line in cell.source.splitlines() if len(line) > 96]
+    assert not wide, "JupyterLab cuts these off at 1280 pixels"
+
+
+def test_logic_stays_in_the_package(path: Path) -> None:
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for cell in code_cells(path):
+        assert not any(isinstance(node, defined) for node in ast.walk(python(cell.source))), cell.source
+
+
+def test_runs_on_any_python_kernel(path: Path) -> None:
+    metadata = load(path).metadata
+    assert metadata.kernelspec.name == "python3"
+    assert "widgets" not in metadata, "widget state breaks GitHub and grows without end: make notebooks"
+
+
+def test_results_are_there_and_none_is_an_error(path: Path) -> None:
+    found = outputs(path)
+    assert found, "not executed: make notebooks"
+    assert not [output for output in found if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+def test_panels_leave_a_picture_for_readers_without_a_kernel(path: Path) -> None:
+    for output in outputs(path):
+        data = output.get("data", {})
+        assert "application/vnd.jupyter.widget-view+json" not in data or "image/png" in data
+
+
+def test_nothing_depends_on_when_or_where_it_ran(path: Path) -> None:
+    notebook = load(path)
+    for cell in notebook.cells:
+        assert not {"execution", "collapsed", "scrolled"} & cell.metadata.keys()
+    texts = [cell.source for cell in notebook.cells]
+    for output in outputs(path):
+        shown = {kind: value for kind, value in output.get("data", {}).items() if not kind.startswith("image/")}
+        texts.append(json.dumps({**output, "data": shown}))
+    assert not [match.group() for text in texts for match in ABSOLUTE.finditer(text)]

@@ -1,0 +1,274 @@
+"""The command line as a user meets it: help, options, every command, interruption. Wrong input: test_bad_input.py."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+
+import pytest
+from stand_ins import picture, write_pictures
+
+from sre2l_core import __version__, cli, presets
+from sre2l_core.__main__ import main, parse
+from sre2l_core.artifacts import CondensedSet, Score, Teacher
+
+SMOKE = ["--preset", "digits/smoke", "--resolution", "8", "--device", "cpu"]
+RUN = ["run", *SMOKE, "--recover.group-images", "1"]
+COMMAND = [sys.executable, "-m", "sre2l_core"]
+
+
+def options(text):
+    """Command-line words of a test, written as one would type them."""
+    return shlex.split(text)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run, never interrupted."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert main([*RUN, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_help_lists_the_commands(capsys):
+    for arguments in ([], ["--help"]):
+        assert main(arguments) == 0
+        shown = capsys.readouterr().out
+        assert all(command in shown for command in cli.COMMANDS)
+        assert "python -m sre2l_core COMMAND --help" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("squeeze", ["--out", "--data", "--classes", "--backbone-options", "--epochs", "--device"]),
+        ("recover", ["--teacher", "--verifier", "--alpha-bn", "--steps", "--only-classes", "--snapshot-every"]),
+        ("relabel", ["--dry-run", "--codec", "--mix-alpha", "--ipc"]),
+        ("validate", ["--labels", "--students", "--against", "--views.crop", "--temperature"]),
+        ("run", ["--squeeze.lr", "--recover.alpha-tv", "--relabel.epochs", "--validate.students", "--seed"]),
+        ("demo", ["--out", "--seed"]),
+        ("inspect", ["PATH"]),
+        ("presets", ["a preset to show"]),
+    ],
+)
+def test_help_of_each_command(capsys, command, flags):
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [flag for flag in flags if flag not in shown] == []
+    assert "{None}" not in shown
+    assert "STR [STR" not in shown
+
+
+def test_help_shows_the_values_of_the_preset(capsys):
+    main(options("recover --preset imagenet-1k/resnet18/paper --help"))
+    shown = capsys.readouterr().out
+    assert "(default: 0.01)" in shown  # alpha_bn
+    assert "(default: 2000)" in shown  # steps
+
+
+def test_version_and_presets(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sre2l_core {__version__}\n"
+    assert main(["presets"]) == 0
+    assert capsys.readouterr().out.split() == sorted(presets.PRESETS)
+    assert main(["presets", "digits/smoke"]) == 0
+    assert presets.Recipe.of(json.loads(capsys.readouterr().out)) == presets.get("digits/smoke")
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "field", "expected"),
+    [
+        ("", "recover", "ipc", presets.get("digits").recover.ipc),
+        ("--preset cifar100/resnet18/paper", "recover", "lr", 0.25),
+        ("--preset=cifar100/resnet18/paper --recover.lr 0.5", "recover", "lr", 0.5),
+        ("--data cifar100", "validate", "temperature", 30.0),
+        ("--data tiny-imagenet", "recover", "roll", (-4, 4)),
+        ("--recover.roll -3 2", "recover", "roll", (-3, 2)),
+        ("--preset digits --data folder", "data", "data", "folder"),
+        ("--preset digits --data folder", "squeeze", "backbone", "convnet"),
+        ("--classes 3,4", "data", "classes", ("3", "4")),
+        ("--classes 3 4", "data", "classes", ("3", "4")),
+        ("--preset digits/smoke --num-classes none", "data", "num_classes", None),
+        ("--validate.students resnet18,resnet50", "validate", "students", ("resnet18", "resnet50")),
+        ("--validate.students resnet18,resnet50", "validate", "student_options", {}),
+        ("--validate.students convnet", "validate", "student_options", presets.get("digits").validate.student_options),
+        ("--squeeze.backbone resnet18", "squeeze", "backbone_options", {}),
+        ("--squeeze.backbone-options depth=2 width=8", "squeeze", "backbone_options", {"depth": 2, "width": 8}),
+        ("--validate.student-options none", "validate", "student_options", {}),
+        ("--squeeze.backbone-options a=true b=0.5 c=x", "squeeze", "backbone_options", {"a": True, "b": 0.5, "c": "x"}),
+        ("--validate.against random", "validate", "against", ("random",)),
+        ("--validate.against random full", "validate", "against", ("random", "full")),
+        ("--validate.against random,full", "validate", "against", ("random", "full")),
+        ("--validate.against none", "validate", "against", ()),
+        ("--validate.against", "validate", "against", ()),
+        ("--recover.snapshot-every 5", "recover", "snapshot_every", 5),
+        ("--validate.no-hard-labels", "validate", "hard_labels", False),
+    ],
+)
+def test_options_of_a_run(words, part, field, expected):
+    assert getattr(getattr(parse(["run", *options(words)]), part), field) == expected
+
+
+def test_a_run_goes_to_a_folder_named_after_its_data():
+    assert str(parse(["run"]).out) == "runs/digits"
+    assert str(parse(options("run --data cifar10 --out here")).out) == "here"
+
+
+def test_a_whole_run(finished, capsys):
+    names = {"teacher", "condensed", "labels", "score", "log.csv", "condensed.png", "losses.png", "embedding.png"}
+    assert {path.name for path in finished.iterdir()} == names
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("artifact.json")}
+    assert len(before) == 4
+    assert main([*RUN, "--out", str(finished)]) == 0
+    shown = capsys.readouterr().out
+    assert "digits: 288 + 72 images, 2 classes, 8 pixels" in shown
+    assert "| condensed | soft | convnet | 4 |" in shown
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("artifact.json")}
+
+
+def test_one_seed_for_all_stages(tmp_path):
+    few = "--seed 5 --validate.seeds 1 --validate.against none --no-store-labels"
+    assert main([*RUN, *options(few), "--out", str(tmp_path)]) == 0
+    origins = [Teacher.load(tmp_path / "teacher").origin, CondensedSet.load(tmp_path / "condensed").origin]
+    origins.append(Score.load(tmp_path / "score").origin)
+    assert [origin["config"]["seed"] for origin in origins] == [5, 5, 5]
+    assert origins[2]["labels"]["config"]["seed"] == 5
+    assert not (tmp_path / "labels").exists()
+
+
+def test_stage_after_stage_as_each_proposes(tmp_path, capsys):
+    """Every stage prints the command that goes on; typed in with smaller settings, they lead to a table."""
+    small = {
+        "squeeze": "--epochs 1 --num-classes 2 --backbone-options depth=2 width=8",
+        "recover": "--steps 2 --ipc 2",
+        "relabel": "--epochs 2",
+        "validate": "--epochs 2 --seeds 1 --against random --student-options depth=2 width=8",
+    }
+    line = shlex.join(["squeeze", "--out", str(tmp_path / "a b" / "teacher")])
+    for command, settings in small.items():
+        words = options(line)
+        assert words[0] == command
+        assert main([*words, *options(settings), "--device", "cpu"]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        line = shown[-1].removeprefix("next: python -m sre2l_core ")
+    assert sum(row.startswith("| random real |") for row in shown) == 2
+    assert CondensedSet.load(tmp_path / "a b" / "condensed").spec.num_classes == 2
+    assert main(["inspect", str(tmp_path / "a b")]) == 0
+
+
+def test_settings_come_from_the_dataset_an_artifact_was_made_from(finished, tmp_path):
+    teacher = Teacher.load(finished / "teacher")
+    Teacher(teacher.net, teacher.spec.from_json(teacher.spec.to_json() | {"name": "cifar100"}), "convnet").save(
+        tmp_path
+    )
+    assert parse(["recover", "--teacher", str(tmp_path), "--out", "x"]).config.lr == 0.25
+    assert parse(["recover", "--teacher", str(finished / "teacher"), "--out", "x"]).config.lr == 0.1
+    assert parse(["recover", "--teacher", "torchvision:resnet50", "--out", "x"]).config.alpha_bn == 0.01
+    assert parse(["validate", "--condensed", str(finished / "condensed"), "--out", "x"]).data.data == "digits"
+
+
+def test_labels_on_the_fly_and_real_starts(finished, tmp_path, capsys):
+    teacher, images = str(finished / "teacher"), str(tmp_path / "real")
+    few = options("--steps 1 --ipc 2 --init real --only-classes 1 --device cpu")
+    assert main(["recover", "--teacher", teacher, "--verifier", teacher, "--out", images, *few]) == 0
+    assert CondensedSet.load(images).labels.tolist() == [1, 1]
+    few = options("--epochs 1 --seeds 1 --against none --students convnet,resnet10 --batch-size 2 --device cpu")
+    arguments = ["validate", "--condensed", images, "--teacher", teacher, "--out", str(tmp_path / "score"), *few]
+    assert main(arguments) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| condensed |")]
+    assert [row.split(" | ")[2] for row in rows] == ["convnet", "convnet", "resnet10", "resnet10"]
+
+
+def test_the_size_of_labels_is_known_before_anything_exists(capsys, finished):
+    assert main(options("relabel --dry-run --preset imagenet-1k/resnet18/reference")) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "50,000 images x 300 epochs, 1,000 classes" in shown
+    assert "reference 28.321 GiB in 14,700 files (batches of 1,024)" in shown
+    assert main(options("relabel --dry-run --preset imagenet-1k/resnet18/reference --ipc 200")) == 0
+    assert "113.284 GiB in 58,800 files" in capsys.readouterr().out
+    assert main(options("relabel --dry-run --preset folder --num-classes 3 --ipc 2 --epochs 10")) == 0
+    assert "6 images x 10 epochs, 3 classes" in capsys.readouterr().out
+    assert main(["relabel", "--dry-run", "--condensed", str(finished / "condensed"), "--epochs", "7"]) == 0
+    assert "4 images x 7 epochs, 2 classes" in capsys.readouterr().out
+
+
+def test_own_pictures_of_odd_sizes_and_modes(tmp_path, capsys):
+    root = tmp_path / "my pictures"
+    write_pictures(root, {"cats, black": 3}, size=(33, 21))
+    write_pictures(root, {"dogs": 2}, size=(10, 70), mode="L")
+    picture(root / "dogs" / "x.jpg", size=(5, 5), mode="CMYK")
+    arguments = ["run", "--preset", "folder/smoke", "--data-root", str(root), "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert "folder: 4 + 2 images, 2 classes, 32 pixels" in capsys.readouterr().out
+    assert CondensedSet.load(tmp_path / "run" / "condensed").spec.classes == ("cats, black", "dogs")
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_corrupt_pictures_are_skipped_only_when_asked_and_named_in_one_line(tmp_path, capsys):
+    root = write_pictures(tmp_path / "data", {"a": 4, "b": 4})
+    (root / "b" / "0.png").write_bytes(b"no picture")
+    few = ["--preset", "folder/smoke", "--data-root", str(root), "--device", "cpu", "--out", str(tmp_path / "teacher")]
+    assert main(["squeeze", *few]) == 2
+    assert "0.png cannot be read" in capsys.readouterr().err
+    assert main(["squeeze", *few, "--skip-corrupt"]) == 0
+    warning = [line for line in capsys.readouterr().err.splitlines() if "skipped 1 unreadable" in line]
+    assert len(warning) == 1
+    assert warning[0].startswith("warning: ")
+
+
+def stop(stage, step):
+    """Bars that are interrupted in the middle of a stage."""
+
+    def listener(event):
+        if (event.stage, event.step) == (stage, step):
+            raise KeyboardInterrupt
+
+    return lambda: nullcontext(listener)
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"), [("squeeze", 3), ("squeeze", 11), ("recover", 6), ("relabel", 1), ("validate", 5)]
+)
+def test_an_interrupted_run_is_continued_by_the_same_command(stage, step, finished, tmp_path, monkeypatch, capsys):
+    arguments = [*RUN, "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "progress", stop(stage, step))
+        assert main(arguments) == 130
+    assert capsys.readouterr().err.endswith("stopped; the same command continues where it was.\n")
+    assert main(arguments) == 0
+    for part, kind in (("teacher", Teacher), ("condensed", CondensedSet)):
+        assert kind.load(tmp_path / part).id == kind.load(finished / part).id
+    assert Score.load(tmp_path / "score").rows == Score.load(finished / "score").rows
+
+
+def test_ctrl_c_in_a_real_process(tmp_path):
+    arguments = [*COMMAND, *RUN, "--recover.steps", "100000", "--out", str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        log, deadline = tmp_path / "log.csv", time.monotonic() + 60
+        while not (log.exists() and "recover" in log.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert (tmp_path / "condensed" / "progress.safetensors").exists()
+    assert main(["inspect", str(tmp_path)]) == 0
+
+
+def test_a_real_process_says_what_is_wrong_and_help_needs_no_torch():
+    wrong = subprocess.run([*COMMAND, "recovr"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("error: unknown command 'recovr'. Did you mean 'recover'?")
+    code = "import sys, sre2l_core.__main__ as m; m.main(['run', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_the_demo_is_the_digits_preset(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(presets.PRESETS, "digits", presets.get("digits/smoke"))
+    assert main(["demo", "--out", str(tmp_path), "--seed", "3", "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    assert f"inspect {tmp_path}/condensed" in shown
+    assert CondensedSet.load(tmp_path / "condensed").origin["config"]["seed"] == 3
