@@ -50,8 +50,10 @@ class BatchNormHook:
 class TextbookRecovery:
     """One batch of the recovery; `step()` is one iteration and returns the loss as a number."""
 
-    def __init__(self, net: nn.Module, spec: DatasetSpec, targets: Tensor, config: RecoverConfig, device: str) -> None:
-        self.device, self.spec, self.config = torch.device(device), spec, config
+    def __init__(
+        self, net: nn.Module, spec: DatasetSpec, targets: Tensor, config: RecoverConfig, device: torch.device
+    ) -> None:
+        self.device, self.spec, self.config = device, spec, config
         self.net = as_built(net, self.device)
         self.hooks = [BatchNormHook(m) for m in self.net.modules() if isinstance(m, nn.BatchNorm2d)]
         self.targets = targets.to(self.device)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -68,18 +69,34 @@ def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
     Returns:
         [L, S] float32, layers in forward order, groups.
     """
-    distances = []
-    for layer in stats.layers:
-        running_mean, running_var = layer.layer.running_mean, layer.layer.running_var
-        assert running_mean is not None
-        assert running_var is not None
-        off_mean = torch.linalg.vector_norm(layer.mean - running_mean, dim=1)
-        off_var = torch.linalg.vector_norm(layer.var - running_var, dim=1)
+    layers = [layer.layer for layer in stats.layers]
+    found = torch.stack(
+        [torch.cat([layer.mean for layer in stats.layers], 1), torch.cat([layer.var for layer in stats.layers], 1)]
+    )
+    running = torch.stack(
+        [_joined(layer.running_mean for layer in layers), _joined(layer.running_var for layer in layers)]
+    )
+    # All layers side by side, [2, S, all channels]: one product sums the squares of each, whatever their number.
+    member = _membership(tuple(layer.num_features for layer in layers), found.device)
+    with torch.autocast(found.device.type, enabled=False):
+        distances = ((found - running[:, None]).square() @ member).clamp_min(_TINY).sqrt()
         if normalize:
-            off_mean = off_mean / torch.linalg.vector_norm(running_mean).clamp_min(1e-6)
-            off_var = off_var / torch.linalg.vector_norm(running_var).clamp_min(1e-6)
-        distances.append(off_mean + off_var)
-    return torch.stack(distances)
+            distances = distances / (running.square() @ member).sqrt().clamp_min(1e-6)[:, None]
+    return distances.sum(0).mT
+
+
+_TINY = 1e-24
+"""Square of the smallest distance: its root still has a gradient, which is zero."""
+
+
+def _joined(buffers: Iterable[Tensor | None]) -> Tensor:
+    return torch.cat([buffer for buffer in buffers if buffer is not None])
+
+
+@lru_cache(maxsize=8)
+def _membership(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """[sum of sizes, L] float32: 1 where a channel belongs to a layer."""
+    return torch.block_diag(*(torch.ones(size, 1) for size in sizes)).to(device)
 
 
 class _BatchStatistics(torch.autograd.Function):

@@ -80,7 +80,8 @@ def _digits() -> Recipe:
             crop="padded", padding=2, flip=0.0,
         ),
         RecoverConfig(
-            ipc=10, steps=300, lr=0.1, alpha_bn=1.0, first_bn_multiplier=1.0, group_images=10, crop_scale=(0.5, 1.0), flip=0.0,
+            ipc=10, steps=300, lr=0.1, alpha_bn=1.0, first_bn_multiplier=1.0, group_images=10,
+            crop_scale=(0.5, 1.0), flip=0.0,
         ),
         RelabelConfig(epochs=100, crop_scale=(0.3, 1.0), flip=0.0),
         ValidateConfig(

@@ -66,10 +66,10 @@ CASES = {
     f"run {SMOKE} --out {{}}/new --num-classes none --classes 1,eleven": ["unknown class 'eleven' of digits"],
     "recover --teacher torchvision:resnet81 --out {}/new": ["unknown torchvision network 'resnet81'"],
     # values: the bound and what came
-    "run --recover.ipc 0": ["RecoverConfig.ipc", "greater than or equal to 1 (got 0)"],
+    "run --recover.ipc 0": ["error: RecoverConfig.ipc", "greater than or equal to 1 (got 0)"],
     "run --recover.ipc many": ["--recover.ipc", "'many'"],
     "run --recover.crop-scale 0.5 0.1": ["crop_scale (0.5, 0.1) must satisfy 0 < low <= high <= 1"],
-    "run --validate.against random,ful": ["ValidateConfig.against", "'random' or 'full'", "'ful'"],
+    "run --validate.against random,ful": ["error: ValidateConfig.against", "'random' or 'full'", "'ful'"],
     "run --recover.init nose": ["noise", "patches", "nose"],
     "run --squeeze.backbone-options depth": ["expected NAME=VALUE, got 'depth'"],
     "run --squeeze.warmup-epochs 99": ["warmup_epochs 99 must be below epochs"],

@@ -128,17 +128,18 @@ class Classroom:
         while going:
             for progress, student, steps in list(going):
                 for _ in range(per_turn):
-                    event = next(steps, None)
-                    if event is None:
-                        self._finish(progress, student)
-                        going.remove((progress, student, steps))
-                        break
+                    event = next(steps)
                     done += 1
                     if "top1" in event.metrics:
                         progress.steps.append(event.step)
                         progress.top1.append(event.value("top1"))
+                    if event.step == event.total:
+                        self._finish(progress, student)
+                        going.remove((progress, student, steps))
                     note = f"{progress.setting.name}, seed {progress.seed}"
                     yield StepEvent("validate", done, self.total, event.metrics, note)
+                    if event.step == event.total:
+                        break
 
     def curves(self) -> dict[str, list[Progress]]:
         """Setting -> its students, those with results first known first."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -36,6 +37,12 @@ class Crops:
 
     def __len__(self) -> int:
         return len(self.box)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several crops of one image as one."""
+        names = ("box", "flip", "pixels", "logits")
+        return cls(parts[0].index, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def soft(self, temperature: float) -> Tensor:
         """[N, K] soft labels: softmax of the logits over the temperature (Equation 8)."""
@@ -89,8 +96,8 @@ class CropStudy:
             raise ConfigError("teacher_mode='batch' labels a whole batch at once: an image alone has no label there.")
         self._live = LiveLabels(self.teacher, condensed, config, runtime=self.runtime)
 
-    def crops(self, index: int, count: int) -> Crops:
-        """The views of image `index` in epochs 0..count-1 and the teacher's logits of them.
+    def crops(self, index: int, count: int, *, first: int = 0) -> Crops:
+        """The views of image `index` in `count` epochs from epoch `first` on, and the teacher's logits of them.
 
         Raises:
             ConfigError: for an image that is not there.
@@ -98,7 +105,7 @@ class CropStudy:
         if not 0 <= index < len(self.condensed):
             raise ConfigError(f"there are images 0 to {len(self.condensed) - 1}, got {index}.")
         spec, ids = self.condensed.spec, torch.tensor([index])
-        views = [self._live.views(epoch) for epoch in range(count)]
+        views = [self._live.views(epoch) for epoch in range(first, first + count)]
         images = torch.cat(
             [
                 render(self.condensed.images, ids, v, size=spec.resolution, black=spec.black, prepare=spec.normalize)

@@ -92,6 +92,10 @@ class LiveMap:
             self._live.step(iterations, hold=len(self))
         return self.moving
 
+    def forget(self) -> None:
+        """Take the moving images off the map."""
+        self._live, self._moving = None, torch.empty(0)
+
     def final(self, seed: int = 0) -> npt.NDArray[np.float32]:
         """[R + M, 2]: scikit-learn's t-SNE of the real images and the moving ones as they were placed last."""
         return tsne(torch.cat([self._real, self._moving.reshape(-1, self._real.shape[1])]), seed=seed)

@@ -229,7 +229,7 @@ def soft_label_figure(
         pictures[number + 1].spines[:].set(color=colour, linewidth=2)
         top_classes = share.topk(min(10, len(share))).indices.sort().values
         names = [spec.class_names[label].split(",")[0] for label in top_classes.tolist()]
-        bars[number + 1].bar(names, share[top_classes], color=colour)
+        bars[number + 1].bar(names, share[top_classes].numpy(), color=colour)
         bars[number + 1].tick_params(labelsize=8, length=2)
         bars[number + 1].spines[["top", "right"]].set_visible(False)
     bars[0].set_axis_off()

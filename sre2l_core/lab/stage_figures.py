@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,8 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
@@ -32,7 +36,9 @@ def rendered(figure: Figure, dpi: int = 90) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-def training_figure(curves: Mapping[str, Points], memory: Sequence[LayerMemory], counts: Tensor, spec: DatasetSpec) -> Figure:
+def training_figure(
+    curves: Mapping[str, Points], memory: Sequence[LayerMemory], counts: Tensor, spec: DatasetSpec
+) -> Figure:
     """Accuracy of a training, the mean that its BatchNorm layers remember, and the confusion matrix."""
     figure = Figure(figsize=(11, 3.5), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.1, 1))
@@ -56,7 +62,7 @@ def _memory(axes: Axes, memory: Sequence[LayerMemory]) -> None:
         axes.plot(x, found[:, 2], "_", color="#111827", markersize=8)
         axes.plot([], [], color=COLOURS[number], linewidth=4, label=name)
     axes.axhline(0, color=GREY, linewidth=0.7)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=9)
     _plain(axes, "what BatchNorm remembers, over channels", "BatchNorm layer")
 
@@ -77,7 +83,10 @@ def _confusion(axes: Axes, counts: Tensor, spec: DatasetSpec) -> None:
 
 
 def students_figure(
-    groups: Mapping[str, Sequence[Points]], by_class: Mapping[str, Tensor], spec: DatasetSpec, hollow: Sequence[str] = ()
+    groups: Mapping[str, Sequence[Points]],
+    by_class: Mapping[str, Tensor],
+    spec: DatasetSpec,
+    hollow: Sequence[str] = (),
 ) -> Figure:
     """Curves of students with seeds, and the accuracy of each class beside the baselines (rings)."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
@@ -117,13 +126,17 @@ def telling_classes(by_class: Mapping[str, Tensor], most: int = MANY) -> list[in
     return sorted(spread.argsort(descending=True)[:most].tolist())
 
 
-
 def crops_figure(image: Tensor, crops: Crops, spec: DatasetSpec, temperature: float, count: int = 6) -> Figure:
     """One image with its crops outlined, the crops, and the five likeliest classes of each at a temperature."""
     count = min(count, len(crops))
     figure = Figure(figsize=(1.75 * (count + 1), 3.5), layout="constrained")
     pictures, rows = figure.subplots(2, count + 1, height_ratios=(1, 1.05), sharex="row")
-    how = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest" if spec.resolution < 64 else "antialiased"}
+    how = {
+        "cmap": "gray",
+        "vmin": 0,
+        "vmax": 255,
+        "interpolation": "nearest" if spec.resolution < 64 else "antialiased",
+    }
     pictures[0].imshow(tile(image[None], 1), **how)
     pictures[0].set_title(f"image {crops.index}", fontsize=9)
     for number, found in enumerate(crops.top(5, temperature)[:count]):
@@ -158,7 +171,7 @@ def map_figure(
         dots, squares = points[:real][own[:real]], points[real:][own[real:]]
         axes.scatter(dots[:, 0], dots[:, 1], s=9, color=colour, alpha=0.5, linewidths=0)
         name = spec.class_names[label].split(",")[0]
-        look = {"s": 34, "marker": "s", "edgecolors": "black", "linewidths": 0.7}
+        look: dict[str, Any] = {"s": 34, "marker": "s", "edgecolors": "black", "linewidths": 0.7}
         axes.scatter(squares[:, 0], squares[:, 1], color=colour, label=name, **look)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), title="squares: condensed")
     axes.set(xticks=[], yticks=[])
@@ -172,3 +185,22 @@ def _plain(axes: Axes, title: str, x_label: str) -> None:
     axes.set_xlabel(x_label, fontsize=9)
     axes.tick_params(labelsize=8, length=2)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def pipeline_figure(rows: Sequence[tuple[str, str, str, str]]) -> Figure:
+    """The stages as boxes in a row, each with its artifact and whether that is fresh: (stage, artifact, state, text)."""
+    figure = Figure(figsize=(11, 1.7), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, len(rows)), ylim=(0, 1))
+    axes.set_axis_off()
+    tints = {"fresh": "#2e7d32", "stale": "#d55e00", "missing": GREY}
+    for number, (stage, artifact, state, text) in enumerate(rows):
+        tint = tints[state]
+        axes.add_patch(Rectangle((number + 0.02, 0.05), 0.86, 0.9, fill=False, edgecolor=tint, linewidth=1.6))
+        words = textwrap.fill(text, 30)
+        axes.text(number + 0.07, 0.74, stage, fontsize=11, weight="bold")
+        axes.text(number + 0.07, 0.53, f"{artifact}: {state}", fontsize=9, color=tint)
+        axes.text(number + 0.07, 0.45, words, fontsize=8, va="top")
+        if number + 1 < len(rows):
+            axes.annotate("", (number + 1.01, 0.5), (number + 0.89, 0.5), arrowprops={"arrowstyle": "->"})
+    return figure

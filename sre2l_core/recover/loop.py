@@ -85,7 +85,7 @@ class Recovery:
         """One iteration of Equation 5 on all groups: crop, look, add up the terms, move the pixels."""
         config = self.config
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
-        views = apply(self.images, self.views(self.step_count), size=self.teacher.spec.resolution)
+        views = apply(self.images, self._drawn(self.step_count), size=self.teacher.spec.resolution)
         with bn_statistics(self.net, groups=len(self.groups)) as stats, self.runtime.autocast():
             logits = self.net(self.runtime.batch(views))
         seen = Seen(views, logits, self.targets, stats, len(self.groups), config)
@@ -187,13 +187,14 @@ class Recovery:
         return initial_images(self.config, self.teacher.spec, group, data)
 
     def views(self, step: int) -> ViewParams:
-        """What step `step` (from 0) crops: one view for each group (as the reference), or one for each image."""
-        config, size = self.config, self.teacher.spec.size
-        ids = torch.tensor(self.ids)
-        if not config.per_image_crop:
-            first = torch.tensor([group.ids[0] for group in self.groups])
-            ids = first.repeat_interleave(len(self.groups[0]))
-        return draw(config, seed=config.seed, epoch=step, ids=ids, size=size)
+        """What step `step` (from 0) crops of every image."""
+        drawn = self._drawn(step)
+        return drawn[torch.arange(len(drawn)).repeat_interleave(len(self.targets) // len(drawn))]
+
+    def _drawn(self, step: int) -> ViewParams:
+        """One view for each group (as the reference), or one for each image."""
+        ids = self.ids if self.config.per_image_crop else [group.ids[0] for group in self.groups]
+        return draw(self.config, seed=self.config.seed, epoch=step, ids=torch.tensor(ids), size=self.teacher.spec.size)
 
     def _report(self, terms: dict[str, Tensor], loss: Tensor) -> StepEvent:
         every = self.config.snapshot_every

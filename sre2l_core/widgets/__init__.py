@@ -5,6 +5,25 @@ and always the last; callbacks only change settings and start or stop runs. It w
 """
 
 from sre2l_core.widgets.controls import control
+from sre2l_core.widgets.embedding_panel import EmbeddingPanel
+from sre2l_core.widgets.panel import LivePanel
+from sre2l_core.widgets.pipeline_panel import PipelinePanel
+from sre2l_core.widgets.recover_studio import RecoverStudio
+from sre2l_core.widgets.relabel_panel import RelabelPanel
 from sre2l_core.widgets.short_recovery import ShortRecovery
+from sre2l_core.widgets.side_by_side import SideBySide
+from sre2l_core.widgets.squeeze_panel import SqueezePanel
+from sre2l_core.widgets.validate_panel import ValidatePanel
 
-__all__ = ["ShortRecovery", "control"]
+__all__ = [
+    "EmbeddingPanel",
+    "LivePanel",
+    "PipelinePanel",
+    "RecoverStudio",
+    "RelabelPanel",
+    "ShortRecovery",
+    "SideBySide",
+    "SqueezePanel",
+    "ValidatePanel",
+    "control",
+]

@@ -10,7 +10,21 @@ from collections.abc import Mapping, Sequence
 from PIL import Image
 
 from sre2l_core.widgets.encode import encoded
-from sre2l_core.widgets.svg import ACCENT, FAINT, INK, MUTED, _Axis, _frame, _note, _svg, _ticks, _x_ticks, colour, dash
+from sre2l_core.widgets.svg import (
+    ACCENT,
+    FAINT,
+    INK,
+    MUTED,
+    WARNING,
+    _Axis,
+    _frame,
+    _note,
+    _svg,
+    _ticks,
+    _x_ticks,
+    colour,
+    dash,
+)
 
 Line = Sequence[tuple[float, float]]
 
@@ -41,9 +55,7 @@ def seed_chart(
         ends.append((mean[-1][1] if mean else -1.0, number, name))
     for place, (_, number, name) in enumerate(sorted(ends, key=lambda end: (-end[0], end[1]))):
         x, y = right + 14, 22 + 18 * place
-        sample = f'<line x1="{x}" y1="{y - 4}" x2="{x + 20}" y2="{y - 4}" stroke="{colour(number)}" stroke-width="2.2"'
-        parts.append(f'{sample} stroke-dasharray="{dash(number)}"/>')
-        parts.append(f'<text x="{x + 26}" y="{y}" fill="{INK}">{html.escape(name)}</text>')
+        parts.append(_sample(x, y, number, name))
     if not any(line for lines in groups.values() for line in lines):
         parts.append(_note("nothing yet", axis))
     return _svg(parts, width, height, label)
@@ -58,11 +70,13 @@ def matrix(
     across: str = "",
     down: str = "",
     side: int = 24,
+    full: float | None = None,
 ) -> str:
-    """Numbers in squares, each row shaded by its share of the row's sum; what is off the diagonal in another colour."""
+    """Numbers in squares, shaded by their share of `full`, or of the row's sum; off the diagonal in another colour."""
     left, top = min(max((7 * len(name) for name in names), default=0), 90) + 26, 36
     parts = [
-        f'<text x="{left + side * len(names) / 2}" y="12" text-anchor="middle" fill="{MUTED}">{html.escape(across)}</text>',
+        f'<text x="{left + side * len(names) / 2}" y="12" text-anchor="middle" fill="{MUTED}">'
+        f"{html.escape(across)}</text>",
         f'<text x="10" y="{top + side * len(names) / 2}" text-anchor="middle" fill="{MUTED}" '
         f'transform="rotate(-90 10 {top + side * len(names) / 2})">{html.escape(down)}</text>',
     ]
@@ -71,12 +85,15 @@ def matrix(
         shown = html.escape(_cut(name, 12))
         parts.append(f'<text x="{left - 6}" y="{middle}" text-anchor="end" fill="{INK}">{shown}</text>')
         at = left + side * row + side / 2
-        parts.append(f'<text x="{at}" y="{top - 6}" text-anchor="middle" fill="{INK}">{html.escape(_cut(name, 3))}</text>')
-        total = sum(values[row]) or 1
+        parts.append(
+            f'<text x="{at}" y="{top - 6}" text-anchor="middle" fill="{INK}">{html.escape(_cut(name, 3))}</text>'
+        )
+        total = full or sum(values[row]) or 1
+        strong = 1.0 if full else 2.0
         for column, value in enumerate(values[row]):
             share, x, y = value / total, left + side * column, top + side * row
             fill = ACCENT if row == column else colour(1)
-            opacity = 0 if value == 0 else min(0.15 + 0.85 * share if row == column else 0.25 + 2 * share, 0.9)
+            opacity = 0 if value == 0 else min(0.15 + 0.85 * share if row == column else 0.25 + strong * share, 0.9)
             hover = html.escape(f"{name} → {names[column]}: {text.format(value)}")
             parts.append(
                 f'<g><title>{hover}</title><rect x="{x}" y="{y}" width="{side - 1}" height="{side - 1}" fill="{FAINT}" '
@@ -129,7 +146,7 @@ def ranges(
         lowest, quarter, median, three, highest = (axis.up(value) for value in found)
         hover = html.escape(f"{name}: median {found[2]:.3g}, 5 % to 95 %: {found[0]:.3g} to {found[4]:.3g}")
         parts.append(
-            f'<g><title>{hover}</title>'
+            f"<g><title>{hover}</title>"
             f'<line x1="{x:.1f}" y1="{lowest:.1f}" x2="{x:.1f}" y2="{highest:.1f}" stroke="{fill}" stroke-width="2"/>'
             f'<rect x="{x - wide / 2:.1f}" y="{three:.1f}" width="{wide:.1f}" height="{max(quarter - three, 1):.1f}" '
             f'fill="{fill}" fill-opacity="0.45" stroke="{fill}"/>'
@@ -137,7 +154,9 @@ def ranges(
             f'stroke="{INK}" stroke-width="2"/></g>'
         )
         if number % every == 0:
-            parts.append(f'<text x="{x:.1f}" y="{axis.bottom + 15}" text-anchor="middle" fill="{MUTED}">{number + 1}</text>')
+            parts.append(
+                f'<text x="{x:.1f}" y="{axis.bottom + 15}" text-anchor="middle" fill="{MUTED}">{number + 1}</text>'
+            )
     if not rows:
         parts.append(_note("nothing yet", axis))
     return _svg(parts, width, height, label)
@@ -170,7 +189,9 @@ def class_dots(
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = axis.across(tick)
-        parts.append(f'<line x1="{x:.1f}" y1="{axis.top}" x2="{x:.1f}" y2="{axis.bottom}" stroke="{FAINT}" opacity="0.7"/>')
+        parts.append(
+            f'<line x1="{x:.1f}" y1="{axis.top}" x2="{x:.1f}" y2="{axis.bottom}" stroke="{FAINT}" opacity="0.7"/>'
+        )
         parts.append(f'<text x="{x:.1f}" y="{axis.bottom + 14}" text-anchor="middle" fill="{MUTED}">{tick:.0%}</text>')
     for number, name in enumerate(names):
         y = axis.top + row * (number + 0.5)
@@ -190,6 +211,45 @@ def class_dots(
             )
     if not any(groups.values()):
         parts.append(_note("nothing yet", axis))
+    return _svg(parts, width, height, label)
+
+
+def log_chart(
+    series: Mapping[str, Line], *, at: float, label: str, x_label: str, width: int = 400, height: int = 210
+) -> str:
+    """Shares in [0, 1] against a quantity on a logarithmic axis, and an upright line at its present value.
+
+    Args:
+        series: name -> (log10 of the quantity, share).
+        at: log10 of the present value.
+        label: what the picture shows, for those who cannot see it.
+        x_label: the quantity.
+        width: in CSS pixels.
+        height: in CSS pixels.
+    """
+    places = [x for points in series.values() for x, _ in points]
+    low, high = min(places), max(places)
+    axis = _Axis(46, 26, width - 12, height - 34, (low, high), (0, 1))
+    parts = _frame(axis, (0, 0.25, 0.5, 0.75, 1), [], x_label)
+    for power in range(math.ceil(low), math.floor(high) + 1):
+        x = axis.across(power)
+        parts.append(
+            f'<text x="{x:.1f}" y="{axis.bottom + 15}" text-anchor="middle" fill="{MUTED}">{10**power:g}</text>'
+        )
+    x = axis.across(min(max(at, low), high))
+    line = f'<line x1="{x:.1f}" y1="{axis.top}" x2="{x:.1f}" y2="{axis.bottom}" stroke="{WARNING}"'
+    parts.append(f'{line} stroke-width="1.4" stroke-dasharray="3 3"/>')
+    for number, points in enumerate(series.values()):
+        parts.append(_line(axis, points, colour(number), 2, dash(number), 1))
+    left = axis.left
+    for number, name in enumerate(series):
+        parts.append(_sample(left, 13, number, name))
+        left += 40 + 6.6 * len(name)
+    return _svg(parts, width, height, label)
+
+
+def drawing(parts: Sequence[str], width: int, height: float, label: str) -> str:
+    """Pieces of SVG as one picture with a text for those who cannot see it."""
     return _svg(parts, width, height, label)
 
 
@@ -227,6 +287,15 @@ def _line(axis: _Axis, points: Line, stroke: str, width: float, dashes: str, opa
         f'<polyline fill="none" stroke="{stroke}" stroke-width="{width}" stroke-dasharray="{dashes}" '
         f'opacity="{opacity}" points="{path}" stroke-linejoin="round"/>'
     )
+
+
+def _sample(x: float, y: float, number: int, name: str) -> str:
+    """A piece of a series' line and its name."""
+    line = (
+        f'<line x1="{x:.0f}" y1="{y - 4}" x2="{x + 20:.0f}" y2="{y - 4}" stroke="{colour(number)}" stroke-width="2.2"'
+    )
+    text = f'<text x="{x + 26:.0f}" y="{y}" fill="{INK}">{html.escape(name)}</text>'
+    return f'{line} stroke-dasharray="{dash(number)}"/>{text}'
 
 
 def _cut(name: str, most: int) -> str:

@@ -12,12 +12,8 @@ from pydantic.fields import FieldInfo
 from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError, unknown
 
-LABELS = {  # in a span, because a label lays its parts out in a row
-    "alpha_bn": "<span>α<sub>BN</sub></span>",
-    "alpha_tv": "<span>α<sub>TV</sub></span>",
-    "alpha_l2": "<span>α<sub>ℓ2</sub></span>",
-    "ipc": "images per class",
-}
+LABELS = {"alpha_bn": "α_BN", "alpha_tv": "α_TV", "alpha_l2": "α_ℓ2", "ipc": "images per class", "lr": "learning rate"}
+LABELS |= {"first_bn_multiplier": "first layer ×", "roll": "jitter (roll)", "init": "start from"}
 RANGE_BOUNDS = {"crop_scale": (0.01, 1.0, 0.01), "crop_ratio": (0.25, 4.0, 0.05), "roll": (-32, 32, 1)}
 """Least, greatest and step of pairs (low, high): the models bound these by validators, which cannot be read off."""
 WIDE = 10.0
@@ -49,9 +45,8 @@ def control(config: Config, name: str, *, low: float | None = None, high: float 
         raise unknown(f"{type(config).__name__} field", name, fields)
     field, value = fields[name], getattr(config, name)
     kind, optional = _kind(field)
-    common = {
+    common: dict[str, Any] = {
         "description": LABELS.get(name, name.replace("_", " ")),
-        "description_allow_html": True,
         "tooltip": field.description or "",
         "style": {"description_width": "6em"},
         "layout": {"width": "24em"},

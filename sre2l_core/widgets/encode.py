@@ -54,7 +54,9 @@ def grid(pixels: Tensor, columns: int, *, max_width: int = 760) -> Frame:
     step = pixels.shape[-1] + gap
     scale = min(TILE_PIXELS / pixels.shape[-1], max_width / (columns * step - gap))
     scale = int(scale) if scale >= 1 else scale  # whole factors keep every pixel a square of the same size
-    return Frame(data, kind, round((columns * step - gap) * scale), scale, columns, step * scale, pixels.shape[-1] * scale)
+    return Frame(
+        data, kind, round((columns * step - gap) * scale), scale, columns, step * scale, pixels.shape[-1] * scale
+    )
 
 
 def page(pixels: Tensor, columns: int, gap: int = 1, *, transparent: bool = True) -> Image.Image:

@@ -4,7 +4,7 @@ A subclass says what to run and what to show of it:
 
 - `build()`: in the worker, at the beginning of a run; returns the stage, such as a `Recovery`.
 - `record(event)`: in the worker after every step, under the panel's lock; keep it short.
-- `observe(stage, event)`: in the worker, a few times a second and after the last step; compute what will be shown.
+- `look(stage, event)`: in the worker, a few times a second and after the last step; compute what will be shown.
 - `show(frame)`: right after, under the lock; write to the widgets, and nothing else.
 - `clear()`: under the lock; forget what was recorded and show the empty state, before each run and after a reset.
 - `picture()`: the panel as a PIL image, for readers without a kernel.
@@ -19,7 +19,7 @@ import base64
 import html
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -35,6 +35,9 @@ from sre2l_core.widgets.encode import encoded
 MAX_FPS = 10
 """Upper bound on frames a second; between two there is also the time to make one and to finish the step under way."""
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
+CONTROL_WIDTH, LABEL_WIDTH = "276px", "100px"
+"""Three controls stand side by side in a window of 1280 pixels; every label fits."""
+GRID = {"grid_template_columns": f"repeat(auto-fill, {CONTROL_WIDTH})", "grid_gap": "0 6px"}
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
@@ -84,7 +87,7 @@ class LivePanel(ipywidgets.VBox):
         views: Sequence[Any],
         *,
         name: str | None = None,
-        limits: dict[str, tuple[float, float]] | None = None,
+        limits: Mapping[str, tuple[float, float]] | None = None,
         max_fps: float = MAX_FPS,
     ) -> None:
         self.config = config
@@ -106,7 +109,7 @@ class LivePanel(ipywidgets.VBox):
         self._error = ipywidgets.HTML(layout={"display": "none"}).add_class("sre-error")
         buttons = [self.start_button, self.pause_button, self.stop_button, self.reset_button]
         bar = ipywidgets.HBox([*buttons, self._state_line], layout={"flex_flow": "row wrap", "align_items": "center"})
-        editors = ipywidgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap"})
+        editors = ipywidgets.GridBox(list(self.controls.values()), layout=GRID)
         super().__init__([ipywidgets.HTML(STYLE), bar, editors, self._numbers, self._error, *views])
         self.add_class("sre-panel")
         self.name = name or type(self).__name__
@@ -136,7 +139,7 @@ class LivePanel(ipywidgets.VBox):
     def record(self, event: StepEvent) -> None:
         """Take note of a step; called in the worker after every one, under the lock."""
 
-    def observe(self, stage: Any, event: StepEvent) -> Any:
+    def look(self, stage: Any, event: StepEvent) -> Any:
         """Compute what `show` will write; called in the worker, without the lock."""
         return event
 
@@ -305,6 +308,7 @@ class LivePanel(ipywidgets.VBox):
     def _control(self, field: str, limits: tuple[float, float] | None) -> Any:
         low, high = limits or (None, None)
         widget = control(self.config, field, low=low, high=high).add_class(f"sre-{field.replace('_', '-')}")
+        widget.style.description_width, widget.layout.width = LABEL_WIDTH, CONTROL_WIDTH
         widget.observe(lambda change: self._on_control(field, change["new"]), names="value")
         return widget
 
@@ -435,7 +439,7 @@ class _Work:
         if not self._current:
             return
         try:
-            frame = panel.observe(self._stage, event)
+            frame = panel.look(self._stage, event)
             with panel._lock:
                 if self._current:
                     panel.show(frame)

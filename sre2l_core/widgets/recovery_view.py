@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,10 @@ class Look:
     """BatchNorm mismatch by layer, mean over groups."""
 
 
-def columns_of(recovery: Recovery) -> int:
-    """One column a class, if that is a sensible width."""
-    classes = len(dict.fromkeys(recovery.targets.tolist()))
-    return classes if 4 <= classes <= 20 else min(len(recovery.targets), COLUMNS)
+def columns_of(labels: Sequence[int]) -> int:
+    """How many images of these classes stand in a row: one column a class, if that is a sensible width."""
+    classes = len(set(labels))
+    return classes if 4 <= classes <= 2 * COLUMNS else min(len(labels), COLUMNS)
 
 
 def look(recovery: Recovery, watched: int, width: int) -> Look:
@@ -49,7 +50,7 @@ def look(recovery: Recovery, watched: int, width: int) -> Look:
         watched: which image's crop is shown.
         width: CSS pixels for the images.
     """
-    pixels, spec, columns = recovery.pixels().cpu(), recovery.teacher.spec, columns_of(recovery)
+    pixels, spec, columns = recovery.pixels().cpu(), recovery.teacher.spec, columns_of(recovery.targets.tolist())
     probabilities, distances = recovery.look()
     targets = recovery.targets
     sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
@@ -65,7 +66,7 @@ def look(recovery: Recovery, watched: int, width: int) -> Look:
     share = box[2] * box[3] / (spec.resolution**2)
     return Look(
         picture,
-        headings(names[:columns] if one_row_says_all(names, columns) else [], picture),
+        headings(names, picture),
         svg.cells(sure, columns, label=words, step=picture.tile, size=picture.side, good=right, titles=titles),
         f"Bars: {words}.",
         encode.outlined(pixels[watched], box, side=SIDE),
@@ -86,7 +87,8 @@ def short_name(spec: DatasetSpec, label: int) -> str:
 
 
 def headings(names: list[str], picture: encode.Frame) -> str:
-    """Names over the columns of a picture."""
+    """Names over the columns of a picture, if every column holds one class."""
+    names = names[: picture.columns] if one_row_says_all(names, picture.columns) else []
     style = "box-sizing: border-box; text-align: center; overflow: hidden; text-overflow: ellipsis; flex: none"
     gap = picture.tile - picture.side
     cells = (
@@ -103,7 +105,9 @@ def layers_chart(distances: list[float], width: int = 330, height: int = 200) ->
     words = f"BatchNorm mismatch of {len(distances)} layers"
     if distances:
         words += f", largest in layer {worst + 1}: {distances[worst]:.3g}"
-    return svg.columns(distances, label=words, x_label="BatchNorm layer, from the pixels up", width=width, height=height)
+    return svg.columns(
+        distances, label=words, x_label="BatchNorm layer, from the pixels up", width=width, height=height
+    )
 
 
 class RecoveryView(ipywidgets.VBox):
@@ -140,11 +144,15 @@ class RecoveryView(ipywidgets.VBox):
             self.image.layout.width = f"{picture.width}px"
         self.image.value = picture.data
 
-    def look_back(self, pixels: Tensor, columns: int, caption: str, width: int) -> None:
-        """Show earlier images instead of the present ones."""
+    def look_back(self, pixels: Tensor, names: list[str], columns: int, caption: str, width: int) -> None:
+        """Show other images than the present ones."""
         picture = encode.grid(pixels, columns, max_width=width)
-        self.show_grid(picture, self._names.value)
-        _set(self._cells, "")
+        self.show_grid(picture, headings(names, picture))
+        size = len(names)
+        empty = svg.cells(
+            [0.0] * size, columns, label="no confidences", step=picture.tile, size=picture.side, good=[True] * size
+        )
+        _set(self._cells, empty)
         _set(self._caption, html.escape(caption))
 
     def blank(self, words: str) -> None:

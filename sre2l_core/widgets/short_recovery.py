@@ -32,7 +32,7 @@ COLUMNS = 10
 STYLE = "<style>.sre-short-recovery .widget-readout { margin-left: 14px }</style>"
 """Keeps the handle of a slider off its number."""
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
-TERMS = {"ce": "cross-entropy", "r_bn": "R<sub>BN</sub>", "r_tv": "R<sub>TV</sub>", "r_l2": "R<sub>ℓ2</sub>"}
+TERMS = {"ce": "cross-entropy", "r_bn": "R_BN", "r_tv": "R_TV", "r_l2": "R_ℓ2"}
 
 
 class ShortRecovery(ipywidgets.VBox):

@@ -32,6 +32,7 @@ def line_chart(
     x_label: str = "",
     x_max: float | None = None,
     y_range: tuple[float, float] | None = None,
+    styles: Sequence[tuple[int, int]] = (),
     width: int = 420,
     height: int = 220,
 ) -> str:
@@ -45,6 +46,7 @@ def line_chart(
         x_label: name of the x axis.
         x_max: right end of the x axis; the last point by default.
         y_range: ends of the y axis; those of the data by default.
+        styles: numbers of the colour and the dash pattern of each series; 0, 1, 2, … by default.
         width: in CSS pixels.
         height: in CSS pixels.
     """
@@ -61,14 +63,15 @@ def line_chart(
         hover = f"<title>{html.escape(text)}</title>"
         head = f'<path class="sre-mark" d="M{at - 4:.1f} {axis.top}h8l-4 6z" fill="{WARNING}">{hover}</path>'
         parts.append(f'{line} stroke-width="1.2" stroke-dasharray="2 3"/>{head}')
-    for number, (_, points) in enumerate(kept.items()):
+    styles = styles or [(number, number) for number in range(len(kept))]
+    for (hue, pattern), points in zip(styles, kept.values(), strict=True):
         path = " ".join(f"{axis.across(x):.1f},{axis.up(y):.1f}" for x, y in points)
-        line = f'<polyline fill="none" stroke="{colour(number)}" stroke-width="1.8" points="{path}"'
+        line = f'<polyline fill="none" stroke="{colour(hue)}" stroke-width="1.8" points="{path}"'
         if points:
-            parts.append(f'{line} stroke-linejoin="round" stroke-dasharray="{dash(number)}"/>')
+            parts.append(f'{line} stroke-linejoin="round" stroke-dasharray="{dash(pattern)}"/>')
     if not values:
         parts.append(_note("nothing yet", axis))
-    parts.append(_legend([name if points else "" for name, points in kept.items()], axis))
+    parts.append(_legend([name if points else "" for name, points in kept.items()], axis, styles))
     return _svg(parts, width, height, label)
 
 
@@ -114,7 +117,12 @@ def scatter(
             parts.append(f'{dot} data-index="{index}">{hover}</circle>')
     if not points:
         parts.append(_note("nothing yet", axis))
-    return _svg([*parts, *standing, _legend(list(names), axis, wrap=90)], width, height, label)
+    return _svg(
+        [*parts, *standing, _legend(list(names), axis, [(number, 0) for number in range(len(names))], wrap=90)],
+        width,
+        height,
+        label,
+    )
 
 
 def bars(
@@ -162,9 +170,7 @@ def bars(
     return _svg(parts, width, height, label)
 
 
-def columns(
-    values: Sequence[float], *, label: str, x_label: str = "", width: int = 330, height: int = 200
-) -> str:
+def columns(values: Sequence[float], *, label: str, x_label: str = "", width: int = 330, height: int = 200) -> str:
     """Upright bars numbered from 1, on an axis whose end moves in steps, so that a moving picture stays readable."""
     shown = [value if math.isfinite(value) else 0.0 for value in values]
     high = _nice(max(shown, default=0) or 1)
@@ -327,19 +333,19 @@ def _short(number: float) -> str:
     return f"{number / 1000:g}k" if number >= 10_000 else f"{number:g}"
 
 
-def _legend(names: Sequence[str], axis: _Axis, wrap: float = 0) -> str:
+def _legend(names: Sequence[str], axis: _Axis, styles: Sequence[tuple[int, int]], wrap: float = 0) -> str:
     """A line and a name for each series, in one row, or in rows of equal columns."""
     parts, x, y = [], axis.left, 13.0
-    for number, name in enumerate(names):
+    for (hue, pattern), name in zip(styles, names, strict=True):
         if not name:
             continue
         space = max(wrap, 34 + 6.4 * len(name))
         if x + space > axis.right + 20 and x > axis.left:
             x, y = axis.left, y + 16
-        line = f'<line x1="{x:.0f}" y1="{y - 4}" x2="{x + 18:.0f}" y2="{y - 4}" stroke="{colour(number)}"'
+        line = f'<line x1="{x:.0f}" y1="{y - 4}" x2="{x + 18:.0f}" y2="{y - 4}" stroke="{colour(hue)}"'
         if wrap:
-            line = f'<circle cx="{x + 9:.0f}" cy="{y - 4}" r="4" fill="{colour(number)}"'
-        parts.append(f'{line} stroke-width="2.2" stroke-dasharray="{"" if wrap else dash(number)}"/>')
+            line = f'<circle cx="{x + 9:.0f}" cy="{y - 4}" r="4" fill="{colour(hue)}"'
+        parts.append(f'{line} stroke-width="2.2" stroke-dasharray="{"" if wrap else dash(pattern)}"/>')
         parts.append(f'<text x="{x + 23:.0f}" y="{y}" fill="{INK}">{html.escape(name)}</text>')
         x += space
     return "".join(parts)

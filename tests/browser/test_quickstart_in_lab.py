@@ -163,7 +163,7 @@ def test_all_cells_run_and_the_sliders_work(lab: str) -> None:
             page.wait_for_function(SETTLED, arg=text)
             assert page.evaluate(PIXELS) != pixels
             picture(page, name)
-        playwright.expect(status).not_to_contain_text("RBN")
+        playwright.expect(status).not_to_contain_text("R_BN")
         moved = readouts.all_inner_texts()
         assert all(old != new for old, new in zip(shown, moved, strict=True)), moved
         assert moved[1] == "off"

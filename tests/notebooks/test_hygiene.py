@@ -61,6 +61,11 @@ def test_runs_on_any_python_kernel(path: Path) -> None:
     assert "widgets" not in metadata, "widget state breaks GitHub and grows without end: make notebooks"
 
 
+def test_was_run_from_top_to_bottom(path: Path) -> None:
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1)), "make notebooks (nbval refuses outputs of cells without a count)"
+
+
 def test_results_are_there_and_none_is_an_error(path: Path) -> None:
     found = outputs(path)
     assert found, "not executed: make notebooks"

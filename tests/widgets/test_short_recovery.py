@@ -49,7 +49,7 @@ def test_recovers_and_ends_as_the_headless_recovery_does(
         recovery.step()
     torch.testing.assert_close(panel.snapshot(), recovery.pixels(), rtol=0, atol=0)
     assert panel._image.value != before
-    for part in ("finished", "step 6/6", "loss", "cross-entropy", "R<sub>BN</sub>", "teacher recognises"):
+    for part in ("finished", "step 6/6", "loss", "cross-entropy", "R_BN", "teacher recognises"):
         assert part in panel.status
     assert panel.error == ""
     assert panel._button.description == "Run"
@@ -65,7 +65,7 @@ def test_attributes_do_what_sliders_do(panel: ShortRecovery) -> None:
     panel.alpha_bn = 0
     assert panel.wait(SOON) is State.FINISHED
     assert panel._alpha_bn.value == 0
-    assert "R<sub>BN</sub>" not in panel.status
+    assert "R_BN" not in panel.status
     panel.crop_scale = (0.5, 0.75)
     assert panel._crop_scale.value == (0.5, 0.75)
     assert panel.wait(SOON) is State.FINISHED

@@ -1,0 +1,174 @@
+"""A JupyterLab of its own and a page of Chromium that shows a notebook in it: for browser tests and screenshots."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "sre2l"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+SIZE = {"width": 1280, "height": 800}
+HARMLESS = re.compile(r"favicon|404 \(Not Found\)|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED")
+"""Lab's own console errors: resources that it looks for and that need not be there."""
+
+READY = """() => {
+  const panel = window.jupyterapp?.shell?.currentWidget, kernel = panel?.sessionContext?.session?.kernel;
+  return !!(panel?.sessionContext?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'
+            && !document.querySelector('.jp-Spinner'));
+}"""
+CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code').map(
+  cell => ({count: cell.model.executionCount, outputs: cell.model.outputs.toJSON()}))"""
+PIXELS = """selector => {
+  const image = document.querySelector(selector), canvas = document.createElement('canvas');
+  if (!image || !image.naturalWidth) return '';
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  canvas.getContext('2d').drawImage(image, 0, 0);
+  return canvas.toDataURL();
+}"""
+RUN = """async code => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const future = kernel.requestExecute({code, store_history: false});
+  let text = '';
+  future.onIOPub = message => {
+    if (message.header.msg_type === 'stream') text += message.content.text;
+    if (message.header.msg_type === 'error') text += message.content.ename + ': ' + message.content.evalue;
+  };
+  await future.done;
+  return text.trim();
+}"""
+
+
+@contextlib.contextmanager
+def serve(home: Path, notebooks: Sequence[str], *, fast: bool = True) -> Iterator[str]:
+    """Start a JupyterLab with settings of its own and copies of these notebooks; gives its address."""
+    settings = home / "settings"
+    news = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    (home / "root/notebooks").mkdir(parents=True)
+    for name in notebooks:
+        shutil.copy(ROOT / "notebooks" / name, home / "root/notebooks" / name)
+    names = ("HOME", "IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    environment = {**os.environ, **{name: str(home / name.lower()) for name in names}}
+    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"} | ({"SRE2L_FAST": "1"} if fast else {})
+    if not fast:
+        environment.pop("SRE2L_FAST", None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "--ServerApp.ip": "127.0.0.1",
+        "--ServerApp.port": port,
+        "--ServerApp.port_retries": 0,
+        "--IdentityProvider.token": TOKEN,
+        "--ServerApp.terminals_enabled": False,
+        "--ServerApp.root_dir": home / "root",
+        "--LabApp.expose_app_in_browser": True,
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [f"{name}={value}" for name, value in options.items()]
+    log = (home / "log").open("w")
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/api/status?token={TOKEN}", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (home / "log").read_text()
+                assert time.monotonic() < deadline, "JupyterLab did not start within a minute"
+                time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+        log.close()
+
+
+class Notebook:
+    """A notebook open in Lab. `complaints` are errors of the page and its console, but for Lab's own."""
+
+    def __init__(self, page: Any, address: str, name: str) -> None:
+        self.page, self.name, self.complaints = page, name, []
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: self.complaints.append(f"page: {error}"))
+        page.on("console", self._console)
+        page.goto(f"{address}/lab/tree/notebooks/{name}?reset&token={TOKEN}")
+        page.wait_for_function(READY)
+
+    def run_all(self, timeout: float = 600) -> None:
+        """Run all cells, and fail where one does."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        done = f"() => ({CELLS})().every(cell => cell.count) && ({READY})()"
+        self.page.wait_for_function(done, timeout=1000 * timeout)
+        for number, cell in enumerate(self.page.evaluate(CELLS)):
+            wrong = [out for out in cell["outputs"] if out["output_type"] == "error" or out.get("name") == "stderr"]
+            assert not wrong, f"code cell {number}: {wrong}"
+
+    def command(self, name: str) -> None:
+        """One of Lab's commands."""
+        self.page.evaluate(f"window.jupyterapp.commands.execute('{name}')")
+
+    def theme(self, name: str) -> None:
+        """`JupyterLab Dark` or `JupyterLab Light`."""
+        self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
+        want = "true" if name.endswith("Light") else "false"
+        self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{want}'")
+
+    def python(self, code: str) -> str:
+        """Run code in the kernel beside the cells; what it printed, or its error."""
+        return self.page.evaluate(RUN, code)
+
+    def pixels(self, selector: str) -> str:
+        """The picture that the page shows, as a data URL."""
+        return self.page.evaluate(PIXELS, selector)
+
+    def show_cell(self, index: int) -> None:
+        """Scroll to a cell."""
+        self.page.evaluate(f"window.jupyterapp.shell.currentWidget.content.scrollToItem({index}, 'start')")
+        self.page.wait_for_timeout(300)
+
+    def drag(self, handle: Any, by: int) -> None:
+        """Move a slider's handle with the mouse."""
+        handle.scroll_into_view_if_needed()
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + by, y, steps=8)
+        self.page.mouse.up()
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot where SRE2L_SCREENSHOTS names a folder."""
+        if folder := os.environ.get("SRE2L_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error" and not HARMLESS.search(f"{message.text} {message.location}"):
+            self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+
+@contextlib.contextmanager
+def browse(address: str, name: str, *, scale: float = 1) -> Iterator[Notebook]:
+    """Open a notebook in a Chromium of 1280 x 800."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield Notebook(browser.new_page(viewport=SIZE, device_scale_factor=scale), address, name)
+        browser.close()
