@@ -46,7 +46,7 @@ bench: $(VENV)/.installed-core  ## run every benchmark; each prints one table
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $(BIN)/python $$b; done
 
 notebooks: $(VENV)/.installed-dev  ## run the notebooks anew and keep their outputs, without widget state
-	@set -e; for n in $(NOTEBOOKS); do $(BIN)/jupyter execute --inplace $$n; $(BIN)/nbstripout --keep-output $$n; done
+	@set -e; for n in $(NOTEBOOKS); do $(BIN)/jupyter execute --inplace $$n; $(BIN)/nbstripout --keep-output --keep-count $$n; done
 
 clean:  ## remove .venv, caches and build output; runs/ stays
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

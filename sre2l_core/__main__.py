@@ -19,6 +19,10 @@ from sre2l_core.errors import SRe2LError, unknown
 
 DESCRIPTION = f"SRe2L condenses an image data set, in four stages. Options of one: {PROGRAM} COMMAND --help"
 
+OUT_OF_MEMORY = (
+    "What was finished is kept. Use smaller batches (batch_size, micro_batch) or groups (group_size, group_images, stack)."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for something the user can mend, 130 when interrupted."""
@@ -30,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(stop.code or 0)
         except (SRe2LError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+                raise
+            print(f"error: {str(error).splitlines()[0]} {OUT_OF_MEMORY}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("\nstopped; the same command continues where it was.", file=sys.stderr)

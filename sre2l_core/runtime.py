@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from sre2l_core.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16"]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Runtime:
 
     device: torch.device
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    """Compile the recovery step: minutes at the start, which only long runs on large networks earn back."""
 
     @classmethod
     def auto(cls, device: str = "auto", precision: Precision = "auto") -> Self:
@@ -46,6 +52,23 @@ class Runtime:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def compiled(self, function: Callable[[Tensor], Result], example: Tensor) -> Callable[[Tensor], Result]:
+        """`function` as one compiled graph (a CUDA graph on a GPU) for tensors like `example`, if `compile` is set.
+
+        Forward and backward are tried at once: where compiling fails, a warning says why and `function` itself returns.
+        """
+        if not self.compile:
+            return function
+        graph = torch.compile(function, dynamic=False, mode="reduce-overhead" if self.device.type == "cuda" else None)
+        try:
+            made = (leaf for leaf in tree_leaves(graph(example)) if isinstance(leaf, Tensor) and leaf.requires_grad)
+            torch.autograd.grad(sum(leaf.float().sum() for leaf in made), example)
+        except Exception as error:  # compilers fail in many ways; an error of the function itself comes back uncompiled
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            warnings.warn(f"the step could not be compiled and runs as it is ({reason})", stacklevel=3)
+            return function
+        return graph
 
     def place(self, net: nn.Module) -> nn.Module:
         """Move a network to the device; channels last, the layout that convolutions are fastest in."""

@@ -9,6 +9,7 @@ import time
 from contextlib import nullcontext
 
 import pytest
+import torch
 from stand_ins import picture, write_pictures
 
 from sre2l_core import __version__, cli, presets
@@ -272,3 +273,14 @@ def test_the_demo_is_the_digits_preset(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert f"inspect {tmp_path}/condensed" in shown
     assert CondensedSet.load(tmp_path / "condensed").origin["config"]["seed"] == 3
+
+
+def test_a_full_device_is_told_in_one_message(monkeypatch, capsys):
+    def fill():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80 GiB.\nmore")
+
+    monkeypatch.setattr("sre2l_core.__main__.parse", lambda arguments: fill)
+    assert main([]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: CUDA out of memory. Tried to allocate 80 GiB. What was finished is kept.")
+    assert message.count("\n") == 1
