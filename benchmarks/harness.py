@@ -1,4 +1,4 @@
-"""What all benchmarks share: arguments, alternating clocks, memory in a process of its own, one table, one JSON file."""
+"""What all benchmarks share: arguments, clocks that alternate, memory in a fresh process, one table, one JSON file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from sre2l_core.artifacts import Teacher, empty_network
+from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
 from sre2l_core.data import DatasetSpec
 from sre2l_core.runtime import Runtime
 from sre2l_core.storage import versions
@@ -101,12 +103,11 @@ def ratio(base: Sequence[float], other: Sequence[float]) -> float:
     return statistics.median(b / o for b, o in zip(base, other, strict=True))
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
-    """TFLOPS of the best of several square matrix products: what the machine can reach at the moment."""
-    size = size or (8192 if device.type == "cuda" else 1024)
+def matmul(device: torch.device, dtype: torch.dtype) -> tuple[Program, float]:
+    """A square matrix product and its number of TFLOP: measured in turn with the programs, it is the machine's peak."""
+    size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best = min(seconds(lambda: a @ b, device) for _ in range(8))
-    return 2 * size**3 / best / 1e12
+    return (lambda: a @ b), 2 * size**3 / 1e12
 
 
 def flops_per_image(net: nn.Module, shape: tuple[int, int, int], *, backward: bool) -> float:
@@ -135,6 +136,25 @@ def launches(program: Program, device: torch.device) -> int:
         if event.name.startswith("aten::") and not any(c.name.startswith("aten::") for c in event.cpu_children)
     )
     return sum(not name.strip("_").startswith(_BOOKKEEPING) for name in leaves)
+
+
+@contextmanager
+def picture_files(condensed: CondensedSet) -> Iterator[tuple[list[Path], Path]]:
+    """A condensed set's images as PNG files, in the order of their ids, and a folder for what is made from them."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [
+            CondensedSet.write_image(folder, condensed.spec, index, int(label), image, "png")
+            for index, (label, image) in enumerate(zip(condensed.labels, condensed.images, strict=True))
+        ]
+        yield files, folder
+
+
+def condensed_set(spec: DatasetSpec, count: int) -> CondensedSet:
+    """Random smooth pictures, noise at a quarter of the resolution: their files are as large as those of photographs."""
+    small = torch.rand(count, spec.channels, -(-spec.resolution // 4), -(-spec.resolution // 4))
+    images = nn.functional.interpolate(small, (spec.resolution, spec.resolution), mode="bilinear")
+    return CondensedSet(images.mul(255).to(torch.uint8), torch.arange(count) % spec.num_classes, spec)
 
 
 def peak_memory(program: Program, device: torch.device) -> float:

@@ -17,7 +17,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 from harness import (
-    Program, alternate, flops_per_image, in_child, launches, matmul_peak, network, parser, peak_memory, ratio, report,
+    Program,
+    Row,
+    alternate,
+    flops_per_image,
+    in_child,
+    launches,
+    matmul,
+    network,
+    parser,
+    peak_memory,
+    ratio,
+    report,
     started,
 )  # fmt: skip
 from textbook import TextbookRecovery
@@ -41,42 +52,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.memory_of:
         print(json.dumps(memory(options, device)))
         return
-    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    peaks = {name: matmul_peak(device, dtypes[name]) for name in precisions(options)}
-    peaks["textbook"] = peaks.get("fp32") or matmul_peak(device, torch.float32)
     rows = []
     for name in chosen(options, device):
-        batch = batch_of(options, name, device)
-        teacher = teacher_of(name)
-        flops = flops_per_image(teacher.net, (3, teacher.spec.resolution, teacher.spec.resolution), backward=True)
-        programs = {kind: make(kind, teacher, batch, device)() for kind in kinds(options)}
-        times = alternate(programs, options.rounds, device, warmup=2)
-        for kind, program in programs.items():
-            spent = statistics.median(times[kind])
-            reached = flops * batch / spent / 1e12
-            found = {} if options.no_memory else child_memory(options, name, kind)
-            base = {} if options.no_memory else child_memory(options, name, "textbook")
-            rows.append(
-                {
-                    "network": name,
-                    "batch": batch,
-                    "program": kind,
-                    "ms/image": 1000 * spent / batch,
-                    "× textbook": ratio(times["textbook"], times[kind]),
-                    "MiB": found.get("MiB"),
-                    "× its memory": found["MiB"] / base["MiB"] if found else None,
-                    "TFLOPS": reached,
-                    "of matmul peak": reached / peaks[kind.removesuffix("+compile")],
-                    "launches": launches(program, device),
-                    "paper ms (4090)": PAPER.get(name),
-                    "paper GB (batch 200)": PAPER_GB.get(name),
-                }
-            )
-        del programs
-    notes = [f"Matrix product peak, TFLOPS: {', '.join(f'{k} {v:.3g}' for k, v in peaks.items() if k != 'textbook')}."]
+        rows += measure(name, options, device)
+    notes = ["TFLOPS count convolutions and matrix products of the forward pass and of the gradient to the pixels."]
     if device.type == "cpu" and options.batch is None:
         notes.append("Batches are small because this is a CPU; the paper's are 200 (64 pixels) and 100 (224 pixels).")
     report("recover_step", rows, options, device, notes)
+
+
+def measure(name: str, options: argparse.Namespace, device: torch.device) -> list[Row]:
+    """One network: the programs and a matrix product in each precision take turns."""
+    batch, teacher = batch_of(options, name, device), teacher_of(name)
+    flops = batch * flops_per_image(teacher.net, (3, *teacher.spec.size), backward=True)
+    programs = {kind: make(kind, teacher, batch, device)() for kind in kinds(options)}
+    products = {"fp32": matmul(device, torch.float32), "bf16": matmul(device, torch.bfloat16)}
+    turns = programs | {f"matmul {precision}": product for precision, (product, _) in products.items()}
+    times = alternate(turns, options.rounds, device, warmup=2)
+    memories = {} if options.no_memory else {kind: child_memory(options, name, kind) for kind in programs}
+    rows = []
+    for kind, program in programs.items():
+        spent, precision = statistics.median(times[kind]), "bf16" if "bf16" in kind else "fp32"
+        peak = products[precision][1] / statistics.median(times[f"matmul {precision}"])
+        rows.append(
+            {
+                "network": name,
+                "batch": batch,
+                "program": kind,
+                "ms/image": 1000 * spent / batch,
+                "× textbook": ratio(times["textbook"], times[kind]),
+                "MiB": memories.get(kind),
+                "× its memory": memories[kind] / memories["textbook"] if memories else None,
+                "TFLOPS": flops / spent / 1e12,
+                "of matmul peak": flops / spent / 1e12 / peak,
+                "launches": launches(program, device),
+                "paper ms (4090)": PAPER.get(name),
+                "paper GB (batch 200)": PAPER_GB.get(name),
+            }
+        )
+    return rows
 
 
 def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -90,7 +104,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--precision", choices=("fp32", "bf16", "both"), default="both", help="of this package's engine")
     made.add_argument("--compile", action="store_true", help="also measure the compiled step")
     made.add_argument("--no-memory", action="store_true", help="leave out peak memory (a process for each program)")
-    made.add_argument("--memory-of", choices=("textbook", "fp32", "bf16"), help=argparse.SUPPRESS)
+    made.add_argument("--memory-of", help=argparse.SUPPRESS)
     return made.parse_args(arguments)
 
 
@@ -133,13 +147,13 @@ def make(kind: str, teacher: Teacher, batch: int, device: torch.device) -> Calla
             return TextbookRecovery(teacher.net, teacher.spec, torch.tensor(group.labels), config, device).step
         own = Teacher(copy.deepcopy(teacher.net), teacher.spec, teacher.backbone)
         precision = kind.removesuffix("+compile")
-        runtime = Runtime(device, "bf16" if precision == "bf16" else "fp32")
+        runtime = Runtime(device, "bf16" if precision == "bf16" else "fp32", compile=kind.endswith("+compile"))
         return Recovery(own, [group], config, runtime=runtime).step
 
     return start
 
 
-def memory(options: argparse.Namespace, device: torch.device) -> dict[str, float]:
+def memory(options: argparse.Namespace, device: torch.device) -> float:
     """Peak of three iterations of one program, weights and pixels included."""
     (name,) = options.networks
     start = make(options.memory_of, teacher_of(name), batch_of(options, name, device), device)
@@ -149,21 +163,15 @@ def memory(options: argparse.Namespace, device: torch.device) -> dict[str, float
         for _ in range(3):
             step()
 
-    return {"MiB": peak_memory(run, device)}
+    return peak_memory(run, device)
 
 
-_MEASURED: dict[tuple[str, str], dict[str, float]] = {}
-
-
-def child_memory(options: argparse.Namespace, name: str, kind: str) -> dict[str, float]:
-    """Peak memory of a program, measured in a process of its own, once."""
-    kind = kind.removesuffix("+compile")
-    if (name, kind) not in _MEASURED:
-        wanted = ["--networks", name, "--memory-of", kind, "--device", options.device]
-        wanted += ["--batch", str(options.batch)] if options.batch else []
-        wanted += ["--threads", str(options.threads)] if options.threads else []
-        _MEASURED[name, kind] = in_child(__file__, wanted)
-    return _MEASURED[name, kind]
+def child_memory(options: argparse.Namespace, name: str, kind: str) -> float:
+    """Peak memory of a program in MiB, measured in a process of its own."""
+    wanted = ["--networks", name, "--memory-of", kind, "--device", options.device]
+    wanted += ["--batch", str(options.batch)] if options.batch else []
+    wanted += ["--threads", str(options.threads)] if options.threads else []
+    return float(in_child(__file__, wanted))
 
 
 if __name__ == "__main__":

@@ -69,20 +69,16 @@ def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
     Returns:
         [L, S] float32, layers in forward order, groups.
     """
-    layers = [layer.layer for layer in stats.layers]
-    found = torch.stack(
-        [torch.cat([layer.mean for layer in stats.layers], 1), torch.cat([layer.var for layer in stats.layers], 1)]
-    )
-    running = torch.stack(
-        [_joined(layer.running_mean for layer in layers), _joined(layer.running_var for layer in layers)]
-    )
+    layers = stats.layers
+    found = torch.stack([torch.cat([s.mean for s in layers], 1), torch.cat([s.var for s in layers], 1)])
+    running = torch.stack([_joined(s.layer.running_mean for s in layers), _joined(s.layer.running_var for s in layers)])
     # All layers side by side, [2, S, all channels]: one product sums the squares of each, whatever their number.
-    member = _membership(tuple(layer.num_features for layer in layers), found.device)
+    member = _membership(tuple(s.mean.shape[1] for s in layers), found.device)
     with torch.autocast(found.device.type, enabled=False):
-        distances = ((found - running[:, None]).square() @ member).clamp_min(_TINY).sqrt()
+        distances: Tensor = ((found - running[:, None]).square() @ member).clamp_min(_TINY).sqrt()
         if normalize:
             distances = distances / (running.square() @ member).sqrt().clamp_min(1e-6)[:, None]
-    return distances.sum(0).mT
+    return distances.sum(0).transpose(0, 1)
 
 
 _TINY = 1e-24
@@ -96,7 +92,8 @@ def _joined(buffers: Iterable[Tensor | None]) -> Tensor:
 @lru_cache(maxsize=8)
 def _membership(sizes: tuple[int, ...], device: torch.device) -> Tensor:
     """[sum of sizes, L] float32: 1 where a channel belongs to a layer."""
-    return torch.block_diag(*(torch.ones(size, 1) for size in sizes)).to(device)
+    columns: Tensor = torch.block_diag(*(torch.ones(size, 1) for size in sizes))
+    return columns.to(device)
 
 
 class _BatchStatistics(torch.autograd.Function):
@@ -134,4 +131,4 @@ def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
     # BatchNorm's own kernel reads bf16 and channels-last input as they are: 10 to 40 times faster than var_mean on a
     # CPU. Its sums have the type of the running statistics it wants to update: here a scratch that nobody reads.
     scratch = x.new_empty(2, x.shape[1], dtype=torch.float32)
-    return torch.batch_norm_update_stats(x, *scratch, momentum=0.0)
+    return torch.batch_norm_update_stats(x, scratch[0], scratch[1], 0.0)

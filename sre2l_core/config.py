@@ -171,7 +171,9 @@ class RecoverConfig(ViewConfig):
     group_images: int = Field(
         1, ge=1, le=1000, description="images of each class in a group: more steady the statistics of few classes"
     )
-    stack: int = Field(1, ge=1, le=1000, description="groups that share a forward pass; each stays on its own")
+    stack: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        1, description="groups that share a forward pass, each on its own; auto: as many as keep the device busy"
+    )
     only_classes: tuple[str, ...] | None = Field(None, description="recover only these class ids of the teacher")
     per_image_crop: bool = Field(False, description="a crop of its own for every image instead of one for the group")
     init: Literal["noise", "real", "patches", "mosaic"] = Field(

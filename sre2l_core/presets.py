@@ -110,6 +110,34 @@ def _folder() -> Recipe:
     )  # fmt: skip
 
 
+TEN = ("n01443537", "n02056570", "n02165456", "n02279972", "n03662601", "n04146614", "n07720875", "n07749582",
+       "n07873807", "n07920052")  # fmt: skip
+"""Goldfish, king penguin, ladybug, monarch, lifeboat, school bus, bell pepper, lemon, pizza, espresso."""
+
+
+def _tiny_ten(start: str) -> Recipe:
+    """Ten Tiny-ImageNet classes on a CPU, tuned here (docs/LOG.md): from noise alone, or from real images."""
+    net = {"stem": "224", "width": 32}
+    from_noise = {"init": "noise", "steps": 500, "lr": 0.1}
+    from_real = {"init": "real", "steps": 100, "lr": 0.05}
+    return Recipe(
+        DataConfig(data="tiny-imagenet", classes=TEN),
+        SqueezeConfig(
+            backbone="resnet10", backbone_options=net, epochs=25, batch_size=64, lr=0.1, weight_decay=5e-4,
+            warmup_epochs=2, crop_scale=(0.25, 1.0),
+        ),
+        RecoverConfig(
+            ipc=10, alpha_bn=0.05, group_images=10, per_image_crop=True,
+            **(from_real if start == "real" else from_noise),
+        ),
+        RelabelConfig(epochs=100, crop_scale=(0.25, 1.0), mix="cutmix", teacher_mode="batch", batch_size=25),
+        ValidateConfig(
+            students=("resnet10",), student_options=net, epochs=100, batch_size=25, optimizer="adamw", lr=1e-3,
+            weight_decay=0.01, temperature=20.0, loss="kl_t2", eval_every=50,
+        ),
+    )  # fmt: skip
+
+
 def _tiny(network: str, source: str) -> Recipe:
     """Tiny-ImageNet: Tables 7a and 7c; reference after the authors' tiny-imagenet repository.
 
@@ -208,6 +236,7 @@ IPCS = {"tiny-imagenet": (50, 100), "imagenet-1k": (10, 50, 100, 200), "cifar100
 
 def _catalogue() -> dict[str, Recipe]:
     recipes = {"digits": _digits(), "folder": _folder()}
+    recipes |= {f"tiny-imagenet-10/resnet10/{start}": _tiny_ten(start) for start in ("noise", "real")}
     for source in SOURCES:
         for network in ("resnet18", "resnet50"):
             recipes[f"tiny-imagenet/{network}/{source}"] = _tiny(network, source)
@@ -264,8 +293,9 @@ def smoke(recipe: Recipe) -> Recipe:
     if recipe.squeeze.backbone == "convnet":
         shape = {"backbone": "convnet", "backbone_options": {"depth": 2, "width": 8}}
     short = {"epochs": 2, "warmup_epochs": min(recipe.squeeze.warmup_epochs, 1)}
+    few = {"classes": recipe.data.classes[:2]} if recipe.data.classes else {"num_classes": 2}
     return Recipe(
-        recipe.data.but(num_classes=recipe.data.num_classes or 2, resolution=min(recipe.data.resolution or 32, 32)),
+        recipe.data.but(**few, resolution=min(recipe.data.resolution or 32, 32)),
         recipe.squeeze.but(**shape, **short, batch_size=32, micro_batch=None, lr=min(recipe.squeeze.lr, 0.05)),
         recipe.recover.but(ipc=2, steps=4),
         recipe.relabel.but(epochs=2, batch_size=32),

@@ -53,14 +53,15 @@ def relabel(
     shards: list[Mapping[str, Tensor] | Path] = []
     pool = condensed.images.to(live.runtime.device)
     codec = build_codec(config.codec, **config.codec_options)
-    for epoch in range(config.epochs):
-        path = None if folder is None else shard_path(folder, epoch)
-        if path is None or not path.exists():
-            parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
-            if path is not None:
-                storage.write_tensors(path, parts)
-        shards.append(parts if path is None else path)
-        listener(StepEvent("relabel", epoch + 1, config.epochs))
+    with storage.in_background() as do:
+        for epoch in range(config.epochs):
+            path = None if folder is None else shard_path(folder, epoch)
+            if path is None or not path.exists():
+                parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
+                if path is not None:
+                    do(storage.write_tensors, path, parts)
+            shards.append(parts if path is None else path)
+            listener(StepEvent("relabel", epoch + 1, config.epochs))
     spec = condensed.spec
     labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, teacher.id, condensed.id, shards)
     if folder is not None:

@@ -62,8 +62,8 @@ class Runtime:
             return function
         graph = torch.compile(function, dynamic=False, mode="reduce-overhead" if self.device.type == "cuda" else None)
         try:
-            made = (leaf for leaf in tree_leaves(graph(example)) if isinstance(leaf, Tensor) and leaf.requires_grad)
-            torch.autograd.grad(sum(leaf.float().sum() for leaf in made), example)
+            made = [leaf for leaf in tree_leaves(graph(example)) if isinstance(leaf, Tensor) and leaf.requires_grad]
+            torch.autograd.grad([leaf.sum() for leaf in made], example)
         except Exception as error:  # compilers fail in many ways; an error of the function itself comes back uncompiled
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             warnings.warn(f"the step could not be compiled and runs as it is ({reason})", stacklevel=3)
@@ -77,3 +77,16 @@ class Runtime:
     def batch(self, images: Tensor) -> Tensor:
         """Move images [B, C, H, W] to the device in the network's memory format."""
         return images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+    def stack(self, group_pixels: int) -> int:
+        """How many groups of so many pixels a forward pass should hold: enough to keep the device busy, if they fit."""
+        if self.device.type != "cuda":
+            return max(1, _BUSY_CPU // group_pixels)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return max(1, min(_BUSY_GPU // group_pixels, int(free // (_BYTES_PER_PIXEL * group_pixels))))
+
+
+_BUSY_CPU, _BUSY_GPU = 2**13, 2**20
+"""Pixels in a pass from which on more groups bring nothing: 32 images of 16x16, or 256 of 64x64."""
+_BYTES_PER_PIXEL = 2**15
+"""Memory of a recovery step per pixel, at most: ResNet-50 with the 3x3 stem in float32."""

@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +51,34 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def in_background() -> Iterator[Callable[..., None]]:
+    """A function `do(write, *arguments)` that has things written by one thread, in order, while the device computes.
+
+    Few may wait. What fails is raised by a later `do` or at the end. After an interrupt the waiting ones still are.
+    """
+    waiting: deque[Future[Any]] = deque()
+
+    def do(write: Callable[..., Any], *arguments: Any) -> None:
+        while waiting and (waiting[0].done() or len(waiting) >= _MAY_WAIT):
+            waiting.popleft().result()
+        waiting.append(pool.submit(write, *arguments))
+
+    pool = ThreadPoolExecutor(1, thread_name_prefix="writer")
+    try:
+        yield do
+    finally:
+        try:
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_MAY_WAIT = 256
+"""Pictures of a few groups: what is held in memory does not grow with the run."""
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

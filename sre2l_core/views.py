@@ -125,7 +125,7 @@ def apply(images: Tensor, params: ViewParams, *, size: int, black: Tensor | None
     with torch.autocast(device.type, enabled=False):
         rows, columns = rows.to(images.dtype), columns.to(images.dtype)
         runs = images.unflatten(0, (len(params), -1)).flatten(1, 2)
-        views = rows[:, None] @ (runs.flatten(1, 2) @ columns.mT).unflatten(1, runs.shape[1:3])
+        views: Tensor = rows[:, None] @ (runs.flatten(1, 2) @ columns.mT).unflatten(1, runs.shape[1:3])
         if black is not None and _reaches_outside(params.box, images):
             covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
             colours = black.to(views).repeat(len(images) // len(params))

@@ -21,7 +21,7 @@ from torch import Tensor
 from sre2l_core.data import DatasetSpec
 from sre2l_core.lab.crops import Crops
 from sre2l_core.lab.diagnose import LayerMemory
-from sre2l_core.lab.plots import CROP_COLOURS, GREY, tile
+from sre2l_core.lab.plots import GREY, tile
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a7a00", "#56b4e9", "#b35900", "#7a6fd0", "#2f9e9e", "#a05a5a")
 MANY = 20
@@ -63,7 +63,7 @@ def _memory(axes: Axes, memory: Sequence[LayerMemory]) -> None:
         axes.plot([], [], color=COLOURS[number], linewidth=4, label=name)
     axes.axhline(0, color=GREY, linewidth=0.7)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     _plain(axes, "what BatchNorm remembers, over channels", "BatchNorm layer")
 
 
@@ -98,7 +98,10 @@ def students_figure(
                 left.plot(*zip(*line, strict=True), color=colour, linewidth=0.7, alpha=0.4)
         if whole:
             mean = np.array([line[:whole] for line in lines]).mean(0)
-            left.plot(mean[:, 0], mean[:, 1], color=colour, linewidth=2, label=name, ls="--" if name in hollow else "-")
+            style = "--" if name in hollow else "-"
+            left.plot(
+                mean[:, 0], mean[:, 1], style, color=colour, linewidth=2, marker="o", markevery=[-1], markersize=5
+            )
     left.set_ylim(0, 1.02)
     _plain(left, "accuracy on real images", "optimiser step")
     classes = [name.split(",")[0] for name in spec.class_names]
@@ -140,7 +143,7 @@ def crops_figure(image: Tensor, crops: Crops, spec: DatasetSpec, temperature: fl
     pictures[0].imshow(tile(image[None], 1), **how)
     pictures[0].set_title(f"image {crops.index}", fontsize=9)
     for number, found in enumerate(crops.top(5, temperature)[:count]):
-        colour, (top, left, height, width) = CROP_COLOURS[number % len(CROP_COLOURS)], crops.box[number].tolist()
+        colour, (top, left, height, width) = COLOURS[number % len(COLOURS)], crops.box[number].tolist()
         x, y = [left - 0.5, left + width - 0.5], [top - 0.5, top + height - 0.5]
         pictures[0].plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]], color=colour, linewidth=1.4)
         pictures[number + 1].imshow(tile(crops.pixels[number : number + 1], 1), **how)
@@ -188,7 +191,7 @@ def _plain(axes: Axes, title: str, x_label: str) -> None:
 
 
 def pipeline_figure(rows: Sequence[tuple[str, str, str, str]]) -> Figure:
-    """The stages as boxes in a row, each with its artifact and whether that is fresh: (stage, artifact, state, text)."""
+    """The stages as boxes in a row, each with its artifact and its freshness: (stage, artifact, state, text)."""
     figure = Figure(figsize=(11, 1.7), layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(0, len(rows)), ylim=(0, 1))

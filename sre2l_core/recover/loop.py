@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sre2l_core import pictures, storage
 from sre2l_core.artifacts import CondensedSet, Teacher, condensed_path
-from sre2l_core.bn_stats import batchnorms, bn_statistics, layer_distances
+from sre2l_core.bn_stats import BatchNormStats, batchnorms, bn_statistics, layer_distances
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError, DivergenceError
@@ -61,12 +61,13 @@ class Recovery:
         self.images = start.to(self.runtime.device).requires_grad_()
         """[S * G, C, H, W] pixels in normalised space."""
         self.targets = torch.tensor([label for group in groups for label in group.labels], device=self.runtime.device)
-        self.optimizer = torch.optim.Adam([self.images], lr=config.lr, betas=config.betas)
+        self.optimizer = torch.optim.Adam([self.images], lr=config.lr, betas=config.betas, fused=True)
         self.step_count = 0
         self.changes: list[dict[str, Any]] = []
         """What was retuned: step, field, old and new value."""
         self.snapshots: list[tuple[int, Tensor]] = []
         self._bounds = teacher.spec.bounds(self.runtime.device)
+        self._see = self.runtime.compiled(self._forward, torch.zeros_like(self.images, requires_grad=True))
         self._pending: list[dict[str, Tensor]] = []
         self.checked = self.state_dict()
         """The state after the last step whose loss was looked at and found finite."""
@@ -86,8 +87,7 @@ class Recovery:
         config = self.config
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
         views = apply(self.images, self._drawn(self.step_count), size=self.teacher.spec.resolution)
-        with bn_statistics(self.net, groups=len(self.groups)) as stats, self.runtime.autocast():
-            logits = self.net(self.runtime.batch(views))
+        logits, stats = self._see(views)
         seen = Seen(views, logits, self.targets, stats, len(self.groups), config)
         terms = {name: (term(seen), weight) for name, (term, weight) in active_terms(config).items()}
         loss = torch.stack([weight * value for value, weight in terms.values()]).sum(0)
@@ -98,6 +98,12 @@ class Recovery:
             self.images.clamp_(*self._bounds)
         self.step_count += 1
         return self._report({name: value.detach().mean() for name, (value, _) in terms.items()}, loss.detach().mean())
+
+    def _forward(self, views: Tensor) -> tuple[Tensor, BatchNormStats]:
+        """Logits [S * G, K], and the statistics of what enters each BatchNorm layer within each group."""
+        with bn_statistics(self.net, groups=len(self.groups)) as stats, self.runtime.autocast():
+            logits: Tensor = self.net(self.runtime.batch(views))
+        return logits, stats
 
     def retune(self, **changes: Any) -> None:
         """Change settings while it runs; takes effect with the next step and is written to `changes`.
@@ -148,10 +154,9 @@ class Recovery:
         Returns:
             [S * G, K] probabilities, and [L, S] distances of BatchNorm statistics by layer (Equation 7's summands).
         """
-        groups = len(self.groups)
-        with bn_statistics(self.net, groups=groups) as stats, self.runtime.autocast():
-            logits = self.net(self.runtime.batch(self.images.detach()))
-        distances = layer_distances(stats, self.config.normalize_bn) if stats.layers else logits.new_empty(0, groups)
+        logits, stats = self._forward(self.images)
+        empty = logits.new_empty(0, len(self.groups))
+        distances = layer_distances(stats, self.config.normalize_bn) if stats.layers else empty
         return logits.float().softmax(1), distances
 
     def state_dict(self) -> dict[str, Any]:
@@ -172,11 +177,8 @@ class Recovery:
             self.images.copy_(tensors.pop("images"))
         self.optimizer.state.clear()
         if tensors:
-            on_cpu = {"step"}  # Adam keeps its step counter on the CPU
-            self.optimizer.state[self.images] = {
-                name: tensor.clone() if name in on_cpu else tensor.to(self.images.device, copy=True)
-                for name, tensor in tensors.items()
-            }
+            device = self.images.device
+            self.optimizer.state[self.images] = {name: t.to(device, copy=True) for name, t in tensors.items()}
         self.step_count, self.changes = int(state["step"]), list(state["changes"])
         self._use(RecoverConfig.of(state["config"]))
         self._pending, self.checked = [], self.state_dict()
@@ -264,24 +266,27 @@ def recover(
         return CondensedSet.load(folder)
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
     kept: dict[int, Tensor] = {}
-    batches = stacked(groups, config.stack)
-    for number, batch in enumerate(batches):
-        if folder is not None and _written(folder, teacher, batch, config):
-            continue
-        recovery = Recovery(teacher, batch, config, runtime=runtime, data=data)
-        for event in _drive(recovery, folder):
-            metrics = dict(event.metrics)
-            if verifier is not None and (event.step % 100 == 0 or recovery.done):
-                metrics["verifier"] = accuracy(recovery.predict(verifier), recovery.targets)
-            step, total = number * config.steps + event.step, len(batches) * config.steps
-            listener(StepEvent("recover", step, total, metrics, f"images {batch[0].ids[0]}-{batch[-1].ids[-1]}"))
-        if folder is not None:
-            _write_snapshots(recovery, folder)
-        for index, label, pixels in zip(recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True):
-            if folder is None:
-                kept[index] = pictures.as_stored(pixels, config.image_format)
-            else:
-                CondensedSet.write_image(folder, teacher.spec, index, label, pixels, config.image_format)
+    batches = stacked(groups, _stack(config, groups, teacher, runtime))
+    with storage.in_background() as do:
+        for number, batch in enumerate(batches):
+            if folder is not None and _written(folder, teacher, batch, config):
+                continue
+            recovery = Recovery(teacher, batch, config, runtime=runtime, data=data)
+            for event in _drive(recovery, folder):
+                metrics = dict(event.metrics)
+                if verifier is not None and (event.step % 100 == 0 or recovery.done):
+                    metrics["verifier"] = accuracy(recovery.predict(verifier), recovery.targets)
+                step, total = number * config.steps + event.step, len(batches) * config.steps
+                listener(StepEvent("recover", step, total, metrics, f"images {batch[0].ids[0]}-{batch[-1].ids[-1]}"))
+            if folder is not None:
+                do(_write_snapshots, recovery.snapshots, recovery.ids, folder)
+            for index, label, pixels in zip(
+                recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True
+            ):
+                if folder is None:
+                    kept[index] = pictures.as_stored(pixels, config.image_format)
+                else:
+                    do(CondensedSet.write_image, folder, teacher.spec, index, label, pixels, config.image_format)
     if folder is not None:
         CondensedSet.finish(folder, teacher.spec, origin)
         return CondensedSet.load(folder)
@@ -296,9 +301,15 @@ def _written(folder: Path, teacher: Teacher, batch: Sequence[Group], config: Rec
     return all(condensed_path(folder, teacher.spec, i, label, config.image_format).exists() for i, label in images)
 
 
-def _write_snapshots(recovery: Recovery, folder: Path) -> None:
-    for step, images in recovery.snapshots:
-        for index, pixels in zip(recovery.ids, images, strict=True):
+def _stack(config: RecoverConfig, groups: Sequence[Group], teacher: Teacher, runtime: Runtime | None) -> int:
+    if config.stack != "auto":
+        return config.stack
+    return (runtime or Runtime.auto()).stack(len(groups[0]) * teacher.spec.resolution**2)
+
+
+def _write_snapshots(snapshots: Sequence[tuple[int, Tensor]], ids: Sequence[int], folder: Path) -> None:
+    for step, images in snapshots:
+        for index, pixels in zip(ids, images, strict=True):
             with storage.replacing(folder / "snapshots" / f"{step:06d}" / f"{index:08d}.png") as partial:
                 pictures.write(pixels, partial, "png")
 

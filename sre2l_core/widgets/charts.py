@@ -52,6 +52,8 @@ def seed_chart(
         mean = [(lines[0][i][0], sum(line[i][1] for line in lines) / len(lines)) for i in range(whole)]
         if mean:
             parts.append(_line(axis, mean, colour(number), 2.2, dash(number), 1.0))
+            x, y = axis.across(mean[-1][0]), axis.up(mean[-1][1])  # all that shows of a setting judged once
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour(number)}"/>')
         ends.append((mean[-1][1] if mean else -1.0, number, name))
     for place, (_, number, name) in enumerate(sorted(ends, key=lambda end: (-end[0], end[1]))):
         x, y = right + 14, 22 + 18 * place
@@ -72,7 +74,10 @@ def matrix(
     side: int = 24,
     full: float | None = None,
 ) -> str:
-    """Numbers in squares, shaded by their share of `full`, or of the row's sum; off the diagonal in another colour."""
+    """Numbers in squares, shaded by their share of the row's sum, and off the diagonal in another colour.
+
+    With `full`, they are shaded by their share of it, all in one colour.
+    """
     left, top = min(max((7 * len(name) for name in names), default=0), 90) + 26, 36
     parts = [
         f'<text x="{left + side * len(names) / 2}" y="12" text-anchor="middle" fill="{MUTED}">'
@@ -89,11 +94,11 @@ def matrix(
             f'<text x="{at}" y="{top - 6}" text-anchor="middle" fill="{INK}">{html.escape(_cut(name, 3))}</text>'
         )
         total = full or sum(values[row]) or 1
-        strong = 1.0 if full else 2.0
         for column, value in enumerate(values[row]):
             share, x, y = value / total, left + side * column, top + side * row
-            fill = ACCENT if row == column else colour(1)
-            opacity = 0 if value == 0 else min(0.15 + 0.85 * share if row == column else 0.25 + strong * share, 0.9)
+            fill = ACCENT if full or row == column else colour(1)
+            strength = 0.05 + 0.6 * share if fill == ACCENT else 0.25 + 2 * share
+            opacity = min(strength, 0.8) if value else 0.0
             hover = html.escape(f"{name} → {names[column]}: {text.format(value)}")
             parts.append(
                 f'<g><title>{hover}</title><rect x="{x}" y="{y}" width="{side - 1}" height="{side - 1}" fill="{FAINT}" '

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError, unknown
 
-LABELS = {"alpha_bn": "α_BN", "alpha_tv": "α_TV", "alpha_l2": "α_ℓ2", "ipc": "images per class", "lr": "learning rate"}
+LABELS = {"alpha_bn": "α_BN", "alpha_tv": "α_TV", "alpha_l2": "α_ℓ2", "ipc": "images / class", "lr": "learning rate"}
 LABELS |= {"first_bn_multiplier": "first layer ×", "roll": "jitter (roll)", "init": "start from"}
 RANGE_BOUNDS = {"crop_scale": (0.01, 1.0, 0.01), "crop_ratio": (0.25, 4.0, 0.05), "roll": (-32, 32, 1)}
 """Least, greatest and step of pairs (low, high): the models bound these by validators, which cannot be read off."""

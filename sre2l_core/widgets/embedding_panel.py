@@ -34,6 +34,8 @@ WIDTH, HEIGHT, TIP = 640, 470, 96
 THUMB = 32
 """Images of more pixels are shrunk to this for the hovering pictures."""
 MAX_MOVING = 200
+WALK, SETTLE = 20, 150
+"""Iterations of t-SNE for each frame, and for the last."""
 SHEET_COLUMNS = 20
 SETS = ("real", "condensed")
 
@@ -93,11 +95,10 @@ class EmbeddingPanel(LivePanel):
         self._colour_by, self._chosen = "class", -1
         self._bounds: tuple[float, float, float, float] | None = None
         self._uid = f"sre-map-{id(self):x}"
-        self._colours = ipywidgets.ToggleButtons(
-            options=["class", "set"],
-            description="colour by",
-            style={"button_width": "5em", "description_width": "7.5em"},
-        ).add_class("sre-colour-by")
+        self._colours = ipywidgets.Dropdown(
+            options=["class", "set"], description="colour by", style={"description_width": "7.5em"},
+            layout={"width": "15em"}, tooltip="what the colours of the points tell",
+        ).add_class("sre-colour-by")  # fmt: skip
         self._colours.observe(lambda change: self._set("colour_by", change["new"]), names="value")
         self._number = ipywidgets.BoundedIntText(
             value=-1, min=-1, max=0, description="chosen", style={"description_width": "7.5em"},
@@ -175,7 +176,7 @@ class EmbeddingPanel(LivePanel):
 
     def look(self, stage: Wandering, event: StepEvent) -> _Frame:
         """Move the points a little towards where the images are now."""
-        points = stage.map.place(stage.images).copy()
+        points = stage.map.place(stage.images, SETTLE if stage.done else WALK).copy()
         known = float(accuracy(stage.predict(), stage.targets))
         return _Frame(stage.map, stage.targets.tolist(), points, stage.pixels().cpu(), known, event)
 

@@ -53,7 +53,8 @@ def grid(pixels: Tensor, columns: int, *, max_width: int = 760) -> Frame:
     data, kind = _within(pixels, columns, gap, LIMITS[small], lossless=small)
     step = pixels.shape[-1] + gap
     scale = min(TILE_PIXELS / pixels.shape[-1], max_width / (columns * step - gap))
-    scale = int(scale) if scale >= 1 else scale  # whole factors keep every pixel a square of the same size
+    if scale > 1:  # whole factors keep every pixel a square of the same size
+        scale = float(int(scale)) if scale >= 2 else int(2 * scale) / 2
     return Frame(
         data, kind, round((columns * step - gap) * scale), scale, columns, step * scale, pixels.shape[-1] * scale
     )

@@ -41,7 +41,8 @@ GRID = {"grid_template_columns": f"repeat(auto-fill, {CONTROL_WIDTH})", "grid_ga
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
-.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); font-size: 12px; line-height: 1.35; }
+.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); }
+.sre-panel .sre-caption, .sre-panel .sre-caption .widget-html-content { font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-heading { font-weight: 600; font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-status { font-variant-numeric: tabular-nums; }
 .sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
@@ -112,6 +113,7 @@ class LivePanel(ipywidgets.VBox):
         editors = ipywidgets.GridBox(list(self.controls.values()), layout=GRID)
         super().__init__([ipywidgets.HTML(STYLE), bar, editors, self._numbers, self._error, *views])
         self.add_class("sre-panel")
+        _serialise(self, self._lock)
         self.name = name or type(self).__name__
         if (previous := _panels.get(self.name)) is not None:
             previous.stop()
@@ -456,6 +458,19 @@ class _Work:
             if self._current:
                 self._panel.record(event)
         return event
+
+
+def _serialise(widget: Any, lock: threading.RLock) -> None:
+    """Let what a front end sets wait for what other threads are writing: ipywidgets itself knows no threads."""
+    receive = widget.set_state
+
+    def set_state(state: dict[str, Any]) -> None:
+        with lock:
+            receive(state)
+
+    widget.set_state = set_state
+    for child in getattr(widget, "children", ()):
+        _serialise(child, lock)
 
 
 def _close(widgets: Sequence[Any]) -> None:

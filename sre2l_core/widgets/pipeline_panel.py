@@ -23,12 +23,12 @@ from sre2l_core.widgets.panel import LivePanel
 
 EDITED = {
     "squeeze": ("epochs", "lr"),
-    "recover": ("steps", "alpha_bn", "crop_scale"),
-    "relabel": ("epochs", "crop_scale"),
-    "validate": ("epochs", "seeds", "temperature"),
+    "recover": ("steps", "alpha_bn"),
+    "relabel": ("epochs", "flip"),
+    "validate": ("epochs", "temperature"),
 }
 """Fields of each stage that the panel edits; `change` takes any."""
-LIMITS = {"alpha_bn": (0.001, 100), "lr": (1e-4, 10), "temperature": (0.1, 100), "seeds": (1, 10)}
+LIMITS = {"alpha_bn": (0.001, 100), "lr": (1e-4, 10), "temperature": (0.1, 100)}
 WORDS = {
     "squeeze": "a classifier learns the real images",
     "recover": "images are made from the classifier",
@@ -65,7 +65,7 @@ class PipelinePanel(LivePanel):
         boxes: list[Any] = []
         for stage in STAGES:
             boxes.append(self._box(stage))
-        row = ipywidgets.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "10px", "align_items": "stretch"})
+        row = ipywidgets.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "stretch"})
         super().__init__(recipe.data, [row.add_class("sre-pipeline")], name=name)
 
     def change_stage(self, stage: str, **values: Any) -> None:
@@ -133,8 +133,8 @@ class PipelinePanel(LivePanel):
         for field in EDITED[stage]:
             low, high = LIMITS.get(field, (None, None))
             widget = control(config, field, low=low, high=high).add_class(f"sre-{stage}-{field.replace('_', '-')}")
-            widget.style.description_width = "5.2em"
-            widget.layout.width = "100%"
+            widget.style.description_width = "6.8em"
+            widget.layout.width = "98%"
             widget.observe(partial(self._on_edit, stage, field), names="value")
             self.editors[stage, field] = widget
             controls.append(widget)
@@ -145,7 +145,8 @@ class PipelinePanel(LivePanel):
         ).add_class(f"sre-run-{stage}")  # fmt: skip
         button.on_click(lambda _: self._guarded(lambda: self.run_from(stage)))
         border = "1px solid var(--jp-border-color2, #bdbdbd)"
-        layout = {"width": "222px", "border": border, "padding": "8px", "justify_content": "space-between"}
+        layout = {"flex": "1 1 0%", "min_width": "205px", "max_width": "270px", "border": border, "padding": "8px"}
+        layout |= {"justify_content": "space-between", "overflow": "hidden"}
         return ipywidgets.VBox([card, ipywidgets.VBox([*controls, button])], layout=layout)
 
     def _on_edit(self, stage: str, field: str, change: dict[str, Any]) -> None:
@@ -187,7 +188,7 @@ class PipelinePanel(LivePanel):
             arrow = "" if stage == STAGES[-1] else '<span style="float: right" aria-hidden="true">➜</span>'
             self._cards[stage].value = (
                 f'<div style="line-height: 1.4">{arrow}<b>{number + 1} {stage}</b>'
-                f'<div class="sre-caption" style="min-height: 2.7em">{WORDS[stage]}</div>'
+                f'<div class="sre-caption" style="min-height: 2.8em; margin-bottom: 4px">{WORDS[stage]}</div>'
                 f'<div style="border-left: 4px solid {tint}; padding-left: 8px; min-height: 4.2em">'
                 f'<span style="color: {tint}; font-weight: 600">{word}</span> <b>{NOUNS[stage]}</b>'
                 f'<div class="sre-caption">{html.escape(self.bench.summary(stage))}</div>{reason}</div></div>'

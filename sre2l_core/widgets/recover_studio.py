@@ -26,13 +26,13 @@ from sre2l_core.recover.groups import initial_images
 from sre2l_core.recover.replay import as_condensed_set, plain
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import encode, svg
-from sre2l_core.widgets.panel import LivePanel
+from sre2l_core.widgets.panel import CONTROL_WIDTH, LABEL_WIDTH, LivePanel
 from sre2l_core.widgets.recovery_view import Look, RecoveryView, columns_of, layers_chart, look, short_name
 
 TERMS = {"loss": "total", "ce": "cross-entropy", "r_bn": "R_BN", "r_tv": "R_TV", "r_l2": "R_ℓ2"}
 SNAPSHOTS = 60
 """Moments of a run that the timeline keeps."""
-GRID_WIDTH = 620
+GRID_WIDTH = 510
 MANY_CLASSES = 10
 """So many are recovered where no classes are named."""
 LIMITS: dict[str, tuple[float, float]] = {
@@ -43,7 +43,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "alpha_l2": (1e-5, 1),
     "ipc": (1, 10),
 }
-CHOOSER: dict[str, Any] = {"style": {"description_width": "7.5em"}, "layout": {"width": "13em"}}
+CHOOSER: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": CONTROL_WIDTH}}
 FRAME_MS = 90
 """Of an exported animation."""
 
@@ -118,11 +118,13 @@ class RecoverStudio(LivePanel):
         self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
         save = self._button("Save set", "save", self.save, "sre-save", "Write the images as a condensed set")
         export = self._button("Export", "film", self.export, "sre-export", "Write session.json and an animation")
+        save.layout.width = "8em"
         self._said = ipywidgets.HTML().add_class("sre-caption")
         row = {"flex_flow": "row wrap", "align_items": "flex-start"}
         middle = {"flex_flow": "row wrap", "align_items": "center"}
         choosers = self._make_choosers()
-        crop = ipywidgets.VBox([self._view.crop_box, self._watched])
+        beside = ipywidgets.VBox([self._watched, self._view.crop_caption], layout={"width": "180px"})
+        crop = ipywidgets.HBox([self._view.crop, beside], layout={"margin": "0 0 0 12px"})
         charts = [titled("Loss (terms unweighted)", self._chart), titled("BatchNorm mismatch by layer", self._layers)]
         views = [
             ipywidgets.HBox(choosers, layout=middle),
@@ -293,7 +295,7 @@ class RecoverStudio(LivePanel):
         spec, config = self.teacher.spec, self.config
         groups = plan(config, spec)
         self._labels = [label for group in groups for label in group.labels]
-        self._columns = columns_of(self._labels)
+        self._columns = columns_of(self._labels, spec.resolution)
         self._watched.max = len(self._labels)
         if config.init == "noise":
             noise = torch.cat([initial_images(config, spec, group, None) for group in groups])
@@ -341,12 +343,12 @@ class RecoverStudio(LivePanel):
     def _make_choosers(self) -> list[Any]:
         self._teacher = ipywidgets.Dropdown(options=list(self._teachers), description="teacher", **CHOOSER)
         self._teacher.observe(lambda change: self._choose("teacher", change["new"]), names="value")
-        self._classes = ipywidgets.TagsInput(allow_duplicates=False, layout={"width": "34em"}).add_class("sre-classes")
+        self._classes = ipywidgets.TagsInput(allow_duplicates=False, layout={"width": "700px"}).add_class("sre-classes")
         self._classes.observe(lambda change: self._choose("classes", change["new"]), names="value")
-        self._watched = ipywidgets.BoundedIntText(1, 1, 1, description="crop of image", **CHOOSER).add_class(
-            "sre-watched"
-        )
-        label = ipywidgets.HTML('<span class="sre-caption">classes</span>', layout={"width": "4em"})
+        self._watched = ipywidgets.BoundedIntText(1, 1, 1, description="watch image", layout={"width": "160px"})
+        self._watched.style.description_width = "92px"
+        self._watched.add_class("sre-watched")
+        label = ipywidgets.Label("classes", layout={"width": LABEL_WIDTH, "justify_content": "flex-end"})
         classes = ipywidgets.HBox([label, self._classes], layout={"align_items": "center"})
         return [self._teacher, classes] if len(self._teachers) > 1 else [classes]
 

@@ -16,6 +16,8 @@ from sre2l_core.widgets import encode, svg
 
 COLUMNS = 10
 """Images in a row where the classes do not say otherwise."""
+LARGE = 48
+"""From this resolution on half as many: these images want to be seen."""
 SIDE = 128
 """CSS pixels of the crop view."""
 
@@ -36,9 +38,11 @@ class Look:
     """BatchNorm mismatch by layer, mean over groups."""
 
 
-def columns_of(labels: Sequence[int]) -> int:
+def columns_of(labels: Sequence[int], resolution: int) -> int:
     """How many images of these classes stand in a row: one column a class, if that is a sensible width."""
     classes = len(set(labels))
+    if resolution >= LARGE:
+        return min(len(labels), COLUMNS // 2)
     return classes if 4 <= classes <= 2 * COLUMNS else min(len(labels), COLUMNS)
 
 
@@ -50,7 +54,8 @@ def look(recovery: Recovery, watched: int, width: int) -> Look:
         watched: which image's crop is shown.
         width: CSS pixels for the images.
     """
-    pixels, spec, columns = recovery.pixels().cpu(), recovery.teacher.spec, columns_of(recovery.targets.tolist())
+    pixels, spec = recovery.pixels().cpu(), recovery.teacher.spec
+    columns = columns_of(recovery.targets.tolist(), spec.resolution)
     probabilities, distances = recovery.look()
     targets = recovery.targets
     sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
@@ -62,12 +67,15 @@ def look(recovery: Recovery, watched: int, width: int) -> Look:
     picture = encode.grid(pixels, columns, max_width=width)
     known = sum(right) / len(right)
     words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
+    inside = () if one_row_says_all(names, columns) else names
     box = recovery.views(max(recovery.step_count - 1, 0)).box[watched].tolist()
     share = box[2] * box[3] / (spec.resolution**2)
     return Look(
         picture,
         headings(names, picture),
-        svg.cells(sure, columns, label=words, step=picture.tile, size=picture.side, good=right, titles=titles),
+        svg.cells(
+            sure, columns, label=words, step=picture.tile, size=picture.side, good=right, titles=titles, names=inside
+        ),
         f"Bars: {words}.",
         encode.outlined(pixels[watched], box, side=SIDE),
         f"Image {watched + 1} ({names[watched]}): the last step saw {share:.0%} of it.",
@@ -113,18 +121,17 @@ def layers_chart(distances: list[float], width: int = 330, height: int = 200) ->
 class RecoveryView(ipywidgets.VBox):
     """Images with names and confidences, and the crop of one of them; written from `Look`s."""
 
-    def __init__(self, title: str = "") -> None:
+    def __init__(self, title: str = "", width: int | None = None) -> None:
         self.title = title
         self._title = ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>' if title else "")
         self._names, self._cells, self._caption = ipywidgets.HTML(), ipywidgets.HTML(), _caption()
         self.image = ipywidgets.Image(format="png").add_class("sre-grid").add_class("sre-pixels")
-        self.crop = ipywidgets.Image(format="png").add_class("sre-crop").add_class("sre-pixels")
-        self._crop_caption = _caption()
-        self.crop_box = ipywidgets.VBox(
-            [self.crop, self._crop_caption], layout={"width": f"{SIDE + 24}px", "flex": "0 0 auto"}
+        self.crop = (
+            ipywidgets.Image(format="png", layout={"width": f"{SIDE}px"}).add_class("sre-crop").add_class("sre-pixels")
         )
+        self.crop_caption = _caption()
         self.grid_box = ipywidgets.VBox([self._title, self._names, self.image, self._cells, self._caption])
-        super().__init__([self.grid_box])
+        super().__init__([self.grid_box], layout={"width": f"{width}px"} if width else {})
 
     def show(self, look: Look) -> None:
         """Write a frame."""
@@ -132,7 +139,7 @@ class RecoveryView(ipywidgets.VBox):
         _set(self._cells, look.cells)
         _set(self._caption, look.caption)
         self.crop.value = look.crop
-        _set(self._crop_caption, look.crop_caption)
+        _set(self.crop_caption, look.crop_caption)
 
     def show_grid(self, picture: encode.Frame, names: str) -> None:
         """Write the images only."""
@@ -157,7 +164,7 @@ class RecoveryView(ipywidgets.VBox):
 
     def blank(self, words: str) -> None:
         """Nothing to show, and why."""
-        for part in (self._names, self._cells, self._crop_caption):
+        for part in (self._names, self._cells, self.crop_caption):
             _set(part, "")
         self.image.value = self.crop.value = _NOTHING
         _set(self._caption, html.escape(words))

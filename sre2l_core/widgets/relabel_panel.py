@@ -101,6 +101,7 @@ class RelabelPanel(LivePanel):
         """Whether the crops that are shown wait for others to take their place."""
         self._heat = control(ValidateConfig(temperature=temperature), "temperature", low=0.1, high=100)
         self._heat.continuous_update = True
+        self._heat.style.description_width = "7.5em"
         self._heat.add_class("sre-temperature").observe(self._on_heat, names="value")
         self._number = ipywidgets.BoundedIntText(
             value=self._image, min=0, max=len(condensed) - 1, description="image", tooltip="id of the image to look at",
@@ -117,7 +118,7 @@ class RelabelPanel(LivePanel):
             widget.add_class(f"sre-{css}")
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 20px"}
         views = [
-            ipywidgets.HBox([self._number, self._heat], layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([self._number, self._heat], layout={"flex_flow": "row wrap", "align_items": "center"}),
             ipywidgets.HBox([picker, self._whole], layout=wrap),
             self._cards,
             ipywidgets.HBox([self._against, self._agree, self._bytes], layout=wrap),
@@ -268,7 +269,7 @@ class RelabelPanel(LivePanel):
         chart = charts.log_chart(
             {"likeliest class": top, "agreement": agree}, at=math.log10(heat),
             label="share of the likeliest class and agreement between crops, against temperature",
-            x_label="temperature",
+            x_label="temperature", width=350,
         )  # fmt: skip
         self._against.value = charts.titled("Flatter with temperature", chart)
         shared = [[round(100 * value) for value in row] for row in crops.agreement(heat).tolist()]
@@ -289,14 +290,14 @@ class RelabelPanel(LivePanel):
             names = [spec.class_names[label].split(",")[0] for label, _ in found]
             values = dict(zip(names, (share for _, share in found), strict=True))
             chart = svg.bars(
-                values, label=f"soft label of crop {number + 1}", high=1, text="{:.0%}", width=SIDE + 42, row=16,
+                values, label=f"soft label of crop {number + 1}", high=1, text="{:.0%}", width=SIDE + 50, row=16,
                 highlight=[name for name in names if name != own],
             )  # fmt: skip
             look = f"width: {SIDE}px; height: {SIDE}px; outline: 2px solid {svg.colour(number)}; margin: 3px"
             image = f'<img class="sre-pixels" style="{look}" alt="crop {number + 1}" src="{charts.data_url(picture)}">'
             mirrored = ", mirrored" if bool(crops.flip[number]) else ""
             cards.append(
-                f'<div style="width: {SIDE + 46}px">'
+                f'<div style="width: {SIDE + 54}px">'
                 f'<div class="sre-caption">crop {number + 1}{mirrored}</div>{image}{chart}</div>'
             )
         title = charts.titled(f"What the teacher says about each crop, at temperature {self._temperature:g}", "")

@@ -78,22 +78,24 @@ class SideBySide(LivePanel):
             raise ConfigError(f"both sides start from the same noise and end together: {sorted(fixed)} cannot differ")
         self._pending: list[StepEvent] = []
         self._curves: dict[str, list[tuple[int, float]]] = {}
-        self._views = {side: RecoveryView(self._names[side]) for side in SIDES}
+        self._views = {side: RecoveryView(self._names[side], WIDTH) for side in SIDES}
         self._chart = ipywidgets.HTML().add_class("sre-loss")
         self.right_controls: dict[str, Any] = {}
         """Field -> the right side's own control."""
         for field in self._differs:
             try:
-                widget = control(config.but(**self._differs), field)
+                low, high = LIMITS.get(field, (None, None))
+                widget = control(config.but(**self._differs), field, low=low, high=high)
             except ConfigError:
                 continue  # no control can edit it: `change_right` can
             widget.description = f"{self._names['right']}: {field.replace('_', ' ')}"
-            widget.style.description_width, widget.layout.width = "12em", "26em"
+            widget.style.description_width, widget.layout.width = "160px", "340px"
             widget.observe(lambda change, field=field: self._on_right(field, change["new"]), names="value")
             self.right_controls[field] = widget.add_class(f"sre-right-{field.replace('_', '-')}")
         row = {"flex_flow": "row wrap", "align_items": "flex-start"}
         columns = [
-            ipywidgets.VBox([view, view.crop_box], layout={"margin": "8px 16px 0 0"}) for view in self._views.values()
+            ipywidgets.VBox([view, view.crop, view.crop_caption], layout={"margin": "8px 16px 0 0"})
+            for view in self._views.values()
         ]
         views = [
             ipywidgets.HBox(list(self.right_controls.values()), layout=row),
@@ -165,7 +167,7 @@ class SideBySide(LivePanel):
         pages = []
         for side in SIDES:
             pixels = pair.of(side).pixels().cpu()
-            pages.append(encode.still(pixels, columns_of(pair.of(side).targets.tolist())))
+            pages.append(encode.still(pixels, columns_of(pair.of(side).targets.tolist(), pixels.shape[-1])))
         gap = 24
         canvas = Image.new(pages[0].mode, (2 * pages[0].width + gap, pages[0].height))
         for number, page in enumerate(pages):

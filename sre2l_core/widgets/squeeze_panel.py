@@ -28,6 +28,8 @@ from sre2l_core.widgets.panel import LivePanel
 
 SMOOTH = 0.9
 """Share of the past in the smoothed accuracy of training batches."""
+WIDTH = 384
+"""Of a chart, in CSS pixels: two and the confusion matrix of ten classes fit into a window of 1280."""
 Points = list[tuple[float, float]]
 
 
@@ -149,9 +151,11 @@ class SqueezePanel(LivePanel):
         self._loss, self._accuracy, self._means, self._stds, self._confusion = views
         for widget, css in zip(views, ("loss", "accuracy", "bn-mean", "bn-std", "confusion"), strict=True):
             widget.add_class(f"sre-{css}")
-        rows = [views[:2], views[2:4], views[4:]]
-        boxes = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "grid_gap": "4px 20px"}) for row in rows]
-        super().__init__(config, boxes, name=name, limits={"lr": (0.001, 10)})
+        wrap = {"flex_flow": "row wrap", "grid_gap": "6px 16px"}
+        charts_of = [ipywidgets.HBox(row, layout=wrap) for row in (views[:2], views[2:4])]
+        layout = {**wrap, "align_items": "flex-start"}
+        whole = ipywidgets.HBox([ipywidgets.VBox(charts_of), self._confusion], layout=layout)
+        super().__init__(config, [whole], name=name, limits={"lr": (0.001, 10)})
 
     @property
     def teacher(self) -> Teacher:
@@ -232,7 +236,12 @@ class SqueezePanel(LivePanel):
         return f"{config.backbone} ({options})" if options else str(config.backbone)
 
     def _draw(self, training: Training, memory: list[LayerMemory]) -> None:
-        axis: dict[str, Any] = {"x_label": "optimiser step", "marks": training.changes, "x_max": training.total or None}
+        axis: dict[str, Any] = {
+            "width": WIDTH,
+            "x_label": "optimiser step",
+            "marks": training.changes,
+            "x_max": training.total or None,
+        }
         loss = svg.line_chart({"loss": training.loss}, label="loss of the training batches", log=True, **axis)
         self._loss.value = charts.titled("Loss, Equation 4", loss)
         both = {"training batches": training.train, "validation images": training.val}
@@ -245,18 +254,20 @@ class SqueezePanel(LivePanel):
             rows = {f"{i + 1} {layer.name}": getattr(layer, kind) for i, layer in enumerate(memory)}
             number = int(kind == "std")
             label = f"{title.lower()} of each BatchNorm layer, over its channels"
-            chart = charts.ranges(rows, label=label, x_label="BatchNorm layer", at=at, colour_number=number)
+            chart = charts.ranges(
+                rows, label=label, x_label="BatchNorm layer", at=at, colour_number=number, width=WIDTH
+            )
             widget.value = charts.titled(title, chart, _memory_note(at))
         self._confusion.value = self._confused(training.counts)
 
     def _confused(self, counts: Tensor | None) -> str:
         spec = self.data.spec
-        title, names = "Validation images: true class and prediction", [n.split(",")[0] for n in spec.class_names]
+        title, names = "Validation images by class", [n.split(",")[0] for n in spec.class_names]
         if counts is None:
             return charts.titled(title, "", "appears after the first epoch")
-        worst = worst_confusions(counts, 5)
-        text = ", ".join(f"{names[row]} taken for {names[column]} ({n})" for row, column, n in worst)
-        note = html.escape(f"Most frequent mistakes: {text}" if text else "No mistakes.")
+        worst = worst_confusions(counts, 5 if len(names) <= MANY else 20)
+        lines = [f"{names[row]} taken for {names[column]}: {n}" for row, column, n in worst]
+        note = "Most frequent mistakes:<br>" + "<br>".join(map(html.escape, lines)) if lines else "No mistakes."
         if len(names) > MANY:
             return charts.titled(title, "", note)
         numbers = charts.matrix(counts.tolist(), names, label="confusion matrix", across="predicted", down="true class")
@@ -264,4 +275,4 @@ class SqueezePanel(LivePanel):
 
 
 def _memory_note(start: float) -> str:
-    return f"Box: middle half of the channels; line: 5 % to 95 %; dashed: {start:g}, where every layer began."
+    return f"Box: half of the channels; line: 90 %; dashed: {start:g}, the beginning."

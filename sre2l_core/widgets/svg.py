@@ -199,6 +199,7 @@ def cells(
     size: float,
     good: Sequence[bool],
     titles: Sequence[str] = (),
+    names: Sequence[str] = (),
     row: int = 15,
 ) -> str:
     """Shares in [0, 1] as little bars under the columns of a grid of images, row by row.
@@ -211,6 +212,7 @@ def cells(
         size: width of an image in CSS pixels.
         good: which ones are in order; the others stand out.
         titles: text of each on hovering.
+        names: written before the share, as far as there is room.
         row: height of a row in CSS pixels.
     """
     parts, written = [], size >= 30
@@ -225,7 +227,8 @@ def cells(
         )
         if written:
             words = f'<text x="{left + size / 2:.1f}" y="{top + row - 6}" text-anchor="middle" font-size="10"'
-            parts.append(f'{words} fill="{INK}">{value:.0%}</text>')
+            name = f"{html.escape(_cut(names[index], int(size / 6) - 5))} " if names and size >= 60 else ""
+            parts.append(f'{words} fill="{INK}">{name}{value:.0%}</text>')
         parts.append(f"{hover}</g>")
     rows = -(-len(values) // columns)
     return _svg(parts, round((columns - 1) * step + size), max(rows, 1) * row, label, fit=False)
@@ -327,6 +330,10 @@ def _frame(axis: _Axis, y_ticks: Sequence[float], x_ticks: Sequence[float], x_la
     middle = (axis.left + axis.right) / 2
     name = f'<text x="{middle}" y="{axis.bottom + 29}" text-anchor="middle" fill="{INK}">{html.escape(x_label)}</text>'
     return [*parts, base, name]
+
+
+def _cut(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[: max(length - 1, 1)]}…"
 
 
 def _short(number: float) -> str:

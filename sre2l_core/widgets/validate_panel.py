@@ -70,9 +70,10 @@ class ValidatePanel(LivePanel):
         self._curves = ipywidgets.HTML().add_class("sre-curves")
         self._table = ipywidgets.HTML().add_class("sre-table")
         self._classes = ipywidgets.HTML().add_class("sre-classes")
-        below = ipywidgets.HBox([self._table, self._classes], layout={"flex_flow": "row wrap", "grid_gap": "8px 24px"})
+        wrap = {"flex_flow": "row wrap", "grid_gap": "8px 20px"}
+        above = ipywidgets.HBox([self._curves, self._table], layout=wrap)
         limits: dict[str, tuple[float, float]] = {"seeds": (1, 10), "temperature": (0.1, 100), "lr": (1e-4, 1)}
-        super().__init__(config, [self._curves, below], name=name, limits=limits)
+        super().__init__(config, [above, self._classes], name=name, limits=limits)
         if self.temperatures:
             self.controls["temperature"].layout.display = "none"
 
@@ -114,7 +115,7 @@ class ValidatePanel(LivePanel):
     def show(self, frame: _Frame) -> None:
         """Draw curves, table and classes."""
         self._frame = frame
-        self._numbers.value = f"now learning: {html.escape(frame.note)}"
+        self._numbers.value = f"last step: {html.escape(frame.note)}"
         self._draw(frame)
 
     def clear(self) -> None:
@@ -139,7 +140,7 @@ class ValidatePanel(LivePanel):
         known = [y for lines in frame.curves.values() for line in lines for _, y in line]
         chart = charts.seed_chart(
             frame.curves, label="accuracy of the students on real images against their optimiser steps",
-            x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=720,
+            x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=660,
         )  # fmt: skip
         seeds = max((len(lines) for lines in frame.curves.values()), default=0)
         note = f"Thick: mean of {seeds} seeds; thin: each seed." if seeds > 1 else ""

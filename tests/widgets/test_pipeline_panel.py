@@ -1,0 +1,169 @@
+"""PipelinePanel and its workbench: what is fresh, what a change makes stale, running from a stage on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sre2l_core import presets
+from sre2l_core.data import Dataset
+from sre2l_core.errors import ConfigError
+from sre2l_core.events import Listener, StepEvent
+from sre2l_core.lab.stepwise import stepwise
+from sre2l_core.lab.workbench import STAGES, Workbench
+from sre2l_core.presets import Recipe
+from sre2l_core.run import Run, State
+from sre2l_core.runtime import Runtime
+from sre2l_core.widgets import PipelinePanel
+
+SOON = 60.0
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    small = presets.get("digits/smoke")
+    return replace(small, validate=small.validate.but(against=(), hard_labels=False, seeds=1))
+
+
+@pytest.fixture
+def bench(recipe: Recipe, cpu: Runtime) -> Workbench:
+    return Workbench(recipe, runtime=cpu)
+
+
+@pytest.fixture
+def panel(recipe: Recipe, cpu: Runtime) -> Iterator[PipelinePanel]:
+    panel = PipelinePanel(recipe, runtime=cpu)
+    yield panel
+    panel.close()
+
+
+def states(bench: Workbench) -> list[str]:
+    return [bench.freshness(stage).value for stage in STAGES]
+
+
+def test_a_change_makes_everything_after_it_stale_and_undoing_it_fresh(bench: Workbench) -> None:
+    assert states(bench) == ["missing"] * 4
+    events = list(bench.run_from("squeeze"))
+    assert list(dict.fromkeys(event.stage for event in events)) == list(STAGES)
+    assert states(bench) == ["fresh"] * 4
+    before = bench.recipe.recover.alpha_bn
+    bench.change("recover", alpha_bn=3)
+    assert states(bench) == ["fresh", "stale", "stale", "stale"]
+    assert bench.why("recover") == f"alpha_bn was {before:g}"
+    assert bench.why("relabel") == "recover is not fresh"
+    assert bench.first_needed() == "recover"
+    bench.change("recover", alpha_bn=before)
+    assert states(bench) == ["fresh"] * 4
+    assert bench.why("recover") == ""
+    assert bench.first_needed() is None
+
+
+def test_running_from_a_stage_keeps_what_came_before(bench: Workbench) -> None:
+    list(bench.run_from("squeeze"))
+    teacher, condensed = bench.artifact("squeeze"), bench.artifact("recover")
+    bench.change("relabel", flip=0.5)
+    list(bench.run_from("relabel"))
+    assert bench.artifact("squeeze") is teacher
+    assert bench.artifact("recover") is condensed
+    assert states(bench) == ["fresh"] * 4
+    bench.change("squeeze", lr=0.01)
+    with pytest.raises(ConfigError, match=r"validate needs a fresh soft labels.*run from squeeze on"):
+        bench.run_from("validate")
+    for _ in bench.run_from("squeeze"):
+        pass
+    assert bench.artifact("squeeze") is not teacher
+
+
+def test_an_older_artifact_before_it_makes_it_stale(bench: Workbench) -> None:
+    list(bench.run_from("squeeze"))
+    events = bench.run_from("recover")
+    for event in events:
+        if event.stage == "relabel":
+            break
+    events.close()
+    assert states(bench) == ["fresh", "fresh", "stale", "stale"]
+    assert bench.why("relabel") == "made before the present condensed set"
+
+
+def test_settings_that_do_not_fit_are_refused(bench: Workbench) -> None:
+    before = bench.recipe
+    with pytest.raises(ConfigError, match="alpha_bn"):
+        bench.change("recover", alpha_bn=-1)
+    with pytest.raises(ConfigError, match="epochs"):
+        bench.change("validate", epochs=50)  # more than there are stored labels
+    with pytest.raises(ConfigError, match="squeeze"):
+        bench.change("sqeeze", lr=1)
+    assert bench.recipe is before
+
+
+def test_buttons_and_controls_do_what_methods_do(panel: PipelinePanel) -> None:
+    assert "missing" in panel._cards["squeeze"].value
+    assert panel.run_buttons["recover"].disabled
+    panel.start_button.click()
+    assert panel.wait(SOON) is State.FINISHED
+    assert panel.error == ""
+    assert states(panel.bench) == ["fresh"] * 4
+    panel.editors["recover", "steps"].value = 6
+    assert panel.bench.recipe.recover.steps == 6
+    assert [row[2] for row in panel.table()] == ["fresh", "stale", "stale", "stale"]
+    assert "stale" in panel._cards["validate"].value
+    assert "steps was 4" in panel._cards["recover"].value
+    assert panel.run_buttons["validate"].disabled
+    panel.run_buttons["recover"].click()
+    assert panel.wait(SOON) is State.FINISHED
+    assert states(panel.bench) == ["fresh"] * 4
+    panel.change_stage("recover", steps=4)
+    assert panel.editors["recover", "steps"].value == 4
+    assert panel.snapshot().width > 300
+
+
+def test_a_refused_setting_goes_back_and_says_why(panel: PipelinePanel) -> None:
+    panel.editors["validate", "epochs"].value = 50
+    assert "labels" in panel.error
+    assert panel.editors["validate", "epochs"].value == panel.bench.recipe.validate.epochs == 2
+
+
+def test_stop_keeps_the_stages_that_are_done(panel: PipelinePanel) -> None:
+    panel.change_stage("recover", steps=100_000)
+    panel.start()
+    while panel.event is None or panel.event.stage != "recover":
+        assert panel.state is State.RUNNING
+    panel.stop()
+    assert panel.wait(SOON) is State.STOPPED
+    assert states(panel.bench) == ["fresh", "missing", "missing", "missing"]
+
+
+def test_stepwise_holds_the_call_between_steps_and_ends_it_when_left() -> None:
+    seen: list[str] = []
+
+    def call(listener: Listener) -> None:
+        try:
+            for step in range(1, 6):
+                seen.append(f"work {step}")
+                listener(StepEvent("relabel", step, 5))
+        finally:
+            seen.append("left")
+
+    steps = stepwise(call)
+    assert seen == []
+    assert next(steps).step == 1
+    assert seen == ["work 1"]
+    assert next(steps).step == 2
+    steps.close()
+    assert seen == ["work 1", "work 2", "left"]
+    assert [event.step for event in stepwise(call)] == [1, 2, 3, 4, 5]
+
+
+def test_stepwise_hands_on_exceptions() -> None:
+    def call(listener: Listener) -> None:
+        listener(StepEvent("relabel", 1, 2))
+        raise ArithmeticError("no more")
+
+    run = Run(stepwise(call))
+    run.start()
+    assert run.wait(SOON) is State.FAILED
+    assert isinstance(run.error, ArithmeticError)
+
+
+def test_data_may_be_given(tiny_data: Dataset, recipe: Recipe, cpu: Runtime) -> None:
+    assert Workbench(recipe, data=tiny_data, runtime=cpu).data is tiny_data

@@ -1,0 +1,256 @@
+"""RecoverStudio and SideBySide without a front end."""
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.config import RecoverConfig
+from sre2l_core.data import Dataset
+from sre2l_core.errors import ConfigError
+from sre2l_core.recover import Recovery, plan
+from sre2l_core.recover.replay import replay
+from sre2l_core.run import State
+from sre2l_core.runtime import Runtime
+from sre2l_core.widgets import RecoverStudio, SideBySide
+
+CONFIG = RecoverConfig(ipc=1, steps=40, crop_scale=(0.3, 1.0), flip=0)
+SOON = 60.0
+
+
+@pytest.fixture
+def studio(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime, tmp_path: Path) -> Iterator[RecoverStudio]:
+    studio = RecoverStudio(tiny_teacher, CONFIG, data=tiny_data, runtime=cpu, folder=tmp_path)
+    yield studio
+    studio.close()
+
+
+def after(studio: RecoverStudio, step: int) -> None:
+    deadline = time.monotonic() + SOON
+    while (studio.event is None or studio.event.step < step) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def retuned(studio: RecoverStudio) -> RecoverStudio:
+    """A long run, changed five times while it runs, paused once, and stopped."""
+    studio.steps = 100_000
+    studio.start()
+    after(studio, 3)
+    studio.controls["alpha_bn"].set_state({"index": 0})
+    studio.crop_scale = (0.5, 0.75)
+    after(studio, studio.event.step + 3)
+    studio.pause()
+    studio.change(lr=0.05, roll=(-1, 1))
+    studio.resume()
+    after(studio, studio.event.step + 3)
+    studio.alpha_tv = 0.001
+    after(studio, studio.event.step + 3)
+    studio.stop()
+    assert studio.wait(SOON) is State.STOPPED
+    return studio
+
+
+def test_shows_the_noise_before_a_run(studio: RecoverStudio, tiny_teacher: Teacher, cpu: Runtime) -> None:
+    assert studio.state is State.IDLE
+    groups = plan(CONFIG, tiny_teacher.spec)
+    start = Recovery(tiny_teacher, groups, CONFIG, runtime=cpu).pixels()
+    assert torch.equal(studio._snapshots[0][1], start)
+    assert "noise" in studio._view._caption.value
+    assert studio.error == ""
+
+
+def test_recovers_as_without_a_panel(studio: RecoverStudio, tiny_teacher: Teacher, cpu: Runtime) -> None:
+    studio.start()
+    assert studio.wait(SOON) is State.FINISHED
+    plain = replay(tiny_teacher, CONFIG, runtime=cpu)
+    assert torch.equal(studio.recovery.pixels(), plain.pixels())
+    assert torch.equal(studio.condensed().images, plain.pixels())
+    assert studio.error == ""
+    for part in ("cross-entropy", "R_BN", "recognises"):
+        assert part in studio.status
+    assert [step for step, _ in studio.curves["loss"]] == list(range(1, 41))
+    assert "Loss by term" in studio._chart.value
+    assert "mismatch of 2 layers" in studio._layers.value
+    assert "of it." in studio._view.crop_caption.value
+
+
+def test_changes_are_logged_marked_and_replayed(studio: RecoverStudio, tiny_teacher: Teacher, cpu: Runtime) -> None:
+    log = json.loads(json.dumps(retuned(studio).log))
+    assert [change["field"] for change in log["changes"]] == ["alpha_bn", "crop_scale", "lr", "roll", "alpha_tv"]
+    steps = [change["step"] for change in log["changes"]]
+    assert steps == sorted(steps)
+    assert steps[0] >= 3
+    assert studio._chart.value.count("sre-mark") == 5
+    config = RecoverConfig.of(log["config"])
+    assert (config.alpha_bn, config.steps) == (1.0, 100_000)
+    again = replay(tiny_teacher, config, log["changes"], until=log["steps"], runtime=cpu)
+    assert torch.equal(again.pixels(), studio.recovery.pixels())
+    without = replay(tiny_teacher, config, until=log["steps"], runtime=cpu)
+    assert not torch.equal(without.pixels(), studio.recovery.pixels())
+
+
+def test_the_frame_shows_the_crop_of_the_last_step(studio: RecoverStudio) -> None:
+    studio.watched = 2
+    studio.start()
+    studio.wait(SOON)
+    box = studio.recovery.views(39).box[2].tolist()
+    assert f"Image 3 (cat): the last step saw {box[2] * box[3] / 64:.0%}" in studio._view.crop_caption.value
+
+
+def test_confidences_and_mismatch_are_those_of_the_teacher(studio: RecoverStudio) -> None:
+    studio.start()
+    studio.wait(SOON)
+    probabilities, distances = studio.recovery.look()
+    torch.testing.assert_close(probabilities, studio.recovery.predict())
+    assert distances.shape == (2, 1)
+    sure = probabilities.gather(1, studio.recovery.targets[:, None])[:, 0].tolist()
+    for name, p in zip(("ant", "bee", "cat", "dog", "eel"), sure, strict=True):
+        assert f"<title>{name}: {p:.1%}" in studio._view._cells.value
+
+
+def test_the_timeline_goes_back_and_returns(studio: RecoverStudio) -> None:
+    studio.start()
+    studio.wait(SOON)
+    live = studio._view.image.value
+    assert studio._timeline.max == 40
+    assert studio._when.value == "live"
+    studio._timeline.set_state({"value": 5})
+    assert studio._when.value == "after step 5"
+    assert studio._view.image.value != live
+    studio._timeline.set_state({"value": 40})
+    assert studio._view.image.value == live
+
+
+def test_looking_back_is_not_disturbed_by_the_run(studio: RecoverStudio) -> None:
+    studio.steps = 6_000
+    studio.start()
+    while studio._timeline.max < 1:
+        after(studio, studio.event.step + 50 if studio.event else 50)
+    studio._timeline.set_state({"value": 0})
+    shown = studio._view.image.value
+    after(studio, studio.event.step + 50)
+    time.sleep(0.3)
+    assert studio._view.image.value == shown
+    assert "after step 0" in studio._when.value
+
+
+def test_classes_images_and_starts_are_chosen_between_runs(studio: RecoverStudio) -> None:
+    studio.only_classes = ("bee", "dog")
+    assert studio._classes.value == ["bee", "dog"]
+    studio.ipc = 3
+    studio.start()
+    assert studio.wait(SOON) is State.FINISHED
+    assert studio.condensed().labels.tolist() == [1, 3] * 3
+    studio._classes.set_state({"value": ["ant"]})
+    assert studio.only_classes == ("ant",)
+    studio.init = "real"
+    assert "from the data" in studio._view._caption.value
+    studio.start()
+    assert studio.wait(SOON) is State.FINISHED
+    assert studio.condensed().labels.tolist() == [0] * 3
+    with pytest.raises(ConfigError, match="at least one"):
+        studio.only_classes = ()
+    with pytest.raises(ConfigError, match="eel"):
+        studio.only_classes = ("eeel",)
+
+
+def test_an_empty_choice_in_the_browser_is_refused(studio: RecoverStudio) -> None:
+    studio._classes.set_state({"value": []})
+    assert "at least one class" in studio.error
+    assert studio._classes.value == list(studio.only_classes) == ["ant", "bee", "cat", "dog", "eel"]
+
+
+def test_one_of_several_teachers(tiny_teacher: Teacher, cpu: Runtime) -> None:
+    studio = RecoverStudio({"first": tiny_teacher, "second": tiny_teacher}, CONFIG, runtime=cpu)
+    assert studio.controls["init"].options == ("noise",)
+    studio._teacher.set_state({"index": 1})
+    assert studio._chosen == "second"
+    with pytest.raises(ConfigError, match="second"):
+        studio.teacher = "secnd"
+    studio.close()
+
+
+def test_saves_a_condensed_set_with_its_history(studio: RecoverStudio) -> None:
+    folder = retuned(studio).save()
+    loaded = CondensedSet.load(folder)
+    assert torch.equal(loaded.images, studio.recovery.pixels())
+    assert loaded.origin["changes"] == studio.log["changes"]
+    assert str(folder) in studio._said.value
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_exports_the_session_and_an_animation(studio: RecoverStudio, tmp_path: Path, kind: str) -> None:
+    studio.start()
+    studio.wait(SOON)
+    studio.export(tmp_path, kind)
+    assert json.loads((tmp_path / "session.json").read_text()) == json.loads(json.dumps(studio.log))
+    with Image.open(tmp_path / f"session.{kind}") as animation:
+        assert animation.n_frames == 41
+        assert animation.size == studio.snapshot().size
+
+
+def test_nothing_to_save_yet_is_said(studio: RecoverStudio) -> None:
+    studio._guarded(studio.save)
+    assert "press Start" in studio.error
+
+
+def test_frames_are_small(studio: RecoverStudio) -> None:
+    studio.ipc = 10
+    studio.start()
+    studio.wait(SOON)
+    assert len(studio._view.image.value) <= 60_000
+    for part in (studio._chart, studio._layers, studio._view._cells):
+        assert len(part.value) <= 20_000
+
+
+def test_the_static_picture_is_the_last_frame(studio: RecoverStudio) -> None:
+    studio.start()
+    studio.wait(SOON)
+    still = studio.snapshot()
+    assert "image/png" in studio._repr_mimebundle_()
+    small = still.resize((5 * 9 - 1, 8), Image.Resampling.NEAREST).crop((0, 0, 8, 8)).convert("RGB")
+    expected = studio.recovery.pixels()[0].permute(1, 2, 0).contiguous().numpy().tobytes()
+    assert small.tobytes() == expected
+    assert Image.open(io.BytesIO(studio._view.image.value)).convert("RGB").crop((0, 0, 8, 8)).tobytes() == expected
+
+
+def test_side_by_side_starts_from_the_same_noise_and_differs_in_one_setting(
+    tiny_teacher: Teacher, cpu: Runtime
+) -> None:
+    pair = SideBySide(tiny_teacher, CONFIG, {"crop": "none"}, names=("crops", "whole"), runtime=cpu)
+    pair.start()
+    assert pair.wait(SOON) is State.FINISHED
+    assert pair.error == ""
+    for side, config in (("left", CONFIG), ("right", CONFIG.but(crop="none"))):
+        assert torch.equal(pair.stage.of(side).pixels(), replay(tiny_teacher, config, runtime=cpu).pixels())
+    assert not torch.equal(pair.stage.left.pixels(), pair.stage.right.pixels())
+    assert "the last step saw 100%" in pair._views["right"].crop_caption.value
+    assert pair.snapshot().width > pair.snapshot().height
+    pair.close()
+
+
+def test_side_by_side_is_retuned_together_but_for_what_differs(tiny_teacher: Teacher, cpu: Runtime) -> None:
+    config = CONFIG.but(steps=100_000)
+    pair = SideBySide(tiny_teacher, config, {"alpha_bn": 0}, runtime=cpu)
+    pair.start()
+    after(pair, 3)
+    pair.alpha_bn = 5
+    pair.crop_scale = (0.5, 0.6)
+    pair.right_controls["alpha_bn"].set_state({"index": 3})
+    after(pair, pair.event.step + 3)
+    pair.stop()
+    assert pair.wait(SOON) is State.STOPPED
+    left, right = pair.stage.left, pair.stage.right
+    assert left.step_count == right.step_count
+    assert left.config.crop_scale == right.config.crop_scale == (0.5, 0.6)
+    assert left.config.alpha_bn == 5
+    assert 0 < right.config.alpha_bn == pair.right_config.alpha_bn < 5
+    with pytest.raises(ConfigError, match="same noise"):
+        SideBySide(tiny_teacher, config, {"seed": 1}, runtime=cpu)
+    pair.close()
