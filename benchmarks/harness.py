@@ -45,7 +45,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--device", default="auto", help="cpu, cuda, …; default the best there is")
     made.add_argument("--threads", type=int, help="threads of a CPU; default torch's choice")
-    made.add_argument("--rounds", type=int, default=5, help="measured rounds; every program runs once in each")
+    made.add_argument("--rounds", type=int, default=3, help="measured rounds; every program runs once in each")
     made.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")
     return made
 
@@ -151,7 +151,7 @@ def picture_files(condensed: CondensedSet) -> Iterator[tuple[list[Path], Path]]:
 
 
 def condensed_set(spec: DatasetSpec, count: int) -> CondensedSet:
-    """Random smooth pictures, noise at a quarter of the resolution: their files are as large as those of photographs."""
+    """Random smooth pictures (noise at a quarter of the resolution), whose files are as large as photographs'."""
     small = torch.rand(count, spec.channels, -(-spec.resolution // 4), -(-spec.resolution // 4))
     images = nn.functional.interpolate(small, (spec.resolution, spec.resolution), mode="bilinear")
     return CondensedSet(images.mul(255).to(torch.uint8), torch.arange(count) % spec.num_classes, spec)

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report."""
     made = parser(__doc__)
     made.add_argument("--scale", type=int, default=1, help="multiplies classes and steps: for a GPU, 10 or more")
+    made.add_argument("--shrink", type=int, default=1, help="divides steps and resolution: does it run through?")
     made.add_argument("--backbone", default="resnet10", help="network")
     made.add_argument("--no-memory", action="store_true", help="leave out peak memory (a process for each point)")
     made.add_argument("--memory-of", type=json.loads, help=argparse.SUPPRESS)
@@ -47,19 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     for knob, values in KNOBS.items():
-        points = {value: point(knob, value, options.scale) for value in values}
+        points = {value: point(knob, value, options.scale, options.shrink) for value in values}
         programs = {str(value): partial(run, settings, options.backbone, device) for value, settings in points.items()}
         times = alternate(programs, options.rounds, device)
         rows += [row(knob, value, settings, times[str(value)], options) for value, settings in points.items()]
     report("scaling", rows, options, device, [f"Base: {json.dumps(BASE)}, {options.backbone} of width 16."])
 
 
-def point(knob: str, value: int, scale: int) -> dict[str, int]:
+def point(knob: str, value: int, scale: int, shrink: int) -> dict[str, int]:
     """The base with one knob turned; several groups to stack need as many images per class."""
     settings = BASE | {knob: value}
     if knob == "stack":
         settings["ipc"] = max(KNOBS["stack"])
-    return settings | {name: settings[name] * scale for name in ("classes", "steps")}
+    larger = {name: settings[name] * scale for name in ("classes", "steps")}
+    smaller = {name: (settings | larger)[name] // shrink for name in ("resolution", "steps")}
+    return settings | larger | smaller
 
 
 def run(settings: dict[str, int], backbone: str, device: torch.device) -> None:

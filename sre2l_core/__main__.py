@@ -20,7 +20,7 @@ from sre2l_core.errors import SRe2LError, unknown
 DESCRIPTION = f"SRe2L condenses an image data set, in four stages. Options of one: {PROGRAM} COMMAND --help"
 
 OUT_OF_MEMORY = (
-    "What was finished is kept. Use smaller batches (batch_size, micro_batch) or groups (group_size, group_images, stack)."
+    "What was finished is kept. Use smaller batches (batch_size, micro_batch) or groups (group_size, stack)."
 )
 
 

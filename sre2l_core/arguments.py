@@ -108,7 +108,7 @@ def _option(word: str) -> tuple[str, bool | int | float | str]:
         value = json.loads(text.lower())
     except ValueError:
         return name, text
-    return name, value if isinstance(value, (bool, int, float)) else text
+    return name, value if isinstance(value, (bool, int, float)) else text.strip('"')
 
 
 def _without_none(kind: Any) -> Any:

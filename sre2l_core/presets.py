@@ -298,7 +298,7 @@ def smoke(recipe: Recipe) -> Recipe:
         recipe.data.but(**few, resolution=min(recipe.data.resolution or 32, 32)),
         recipe.squeeze.but(**shape, **short, batch_size=32, micro_batch=None, lr=min(recipe.squeeze.lr, 0.05)),
         recipe.recover.but(ipc=2, steps=4),
-        recipe.relabel.but(epochs=2, batch_size=32),
+        recipe.relabel.but(epochs=2, batch_size=4),
         recipe.validate.but(
             students=(shape["backbone"],), student_options=shape["backbone_options"], **short, batch_size=4,
             micro_batch=None if recipe.validate.micro_batch is None else 2, seeds=2,

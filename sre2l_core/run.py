@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sre2l_core.events import StepEvent
 
 _POLL_SECONDS = 0.02
+_VIEW_SHARE = 0.08
+"""Of the worker's time that a throttled `on_event` may take: a slow view is asked less often."""
 
 
 class State(StrEnum):
@@ -66,8 +68,8 @@ class Run:
 
     Args:
         stage: what to run; see the module's description.
-        on_event: called in the worker with events, at most `max_fps` a second and always with the last one before the
-            run pauses or ends.
+        on_event: called in the worker with events, at most `max_fps` a second, more seldom where it is slow, and
+            always with the last one before the run pauses or ends.
         on_state: called with the run after every change of state, in the thread that made it; read `state` then.
         max_fps: upper bound on calls of `on_event` per second; None for every event.
 
@@ -95,7 +97,7 @@ class Run:
         self._on_event, self._on_state = on_event, on_state
         self._retune: Callable[..., Any] | None = getattr(stage, "retune", None)
         self._frame_seconds = 0.0 if max_fps is None else 1 / max_fps
-        self._published_at = float("-inf")
+        self._publish_next = float("-inf")
         self._waiting: StepEvent | None = None
         self._changes: dict[str, Any] = {}
         self._condition = threading.Condition()
@@ -236,14 +238,18 @@ class Run:
 
     def _offer(self, event: StepEvent) -> None:
         self.event = self._waiting = event
-        if time.monotonic() - self._published_at >= self._frame_seconds:
+        if time.monotonic() >= self._publish_next:
             self._publish()
 
     def _publish(self) -> None:
         event, self._waiting = self._waiting, None
         if event is not None and self._on_event is not None:
+            start = time.monotonic()
             self._guarded(self._on_event, event)
-            self._published_at = time.monotonic()
+            end = time.monotonic()
+            self._publish_next = end + max(
+                self._frame_seconds, (end - start) / _VIEW_SHARE if self._frame_seconds else 0
+            )
 
     def _guarded(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         try:

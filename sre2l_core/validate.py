@@ -287,6 +287,12 @@ def _check(
             f"students train for {config.epochs} epochs but there are labels for {len(labels.shards)}. "
             f"Use --epochs {len(labels.shards)}, relabel with more epochs, or make labels on the fly."
         )
+    made, used, fixed = labels.config.batch_size, config.batch_size, isinstance(labels, SoftLabels)
+    if fixed and labels.config.teacher_mode == "batch" and "random" in config.against and made != used:
+        raise ConfigError(
+            f"the labels rest on statistics of batches of {made}, random real images would be labelled in batches of {used}: "
+            f"relabel with --batch-size {used}, or make labels on the fly, so that the comparison is fair."
+        )
     if "random" in config.against and teacher is None:
         raise ConfigError(
             "against='random' needs the teacher to label the random real images: give it, or leave it out."

@@ -232,3 +232,11 @@ def test_a_condensed_set_of_one_image_per_class_can_teach(tiny_condensed, tiny_d
     labels = relabel(tiny_teacher, single, RelabelConfig(epochs=2), runtime=cpu)
     settings = config(epochs=2, batch_size=4, against=(), seeds=1, hard_labels=False)
     assert validate(single, labels, tiny_data, settings, runtime=cpu).rows[0].steps == 2  # a leftover of one is dropped
+
+
+def test_stored_batch_labels_are_compared_on_equal_batches_only(tiny_teacher, tiny_condensed, tiny_data, cpu):
+    views = RelabelConfig(epochs=1, batch_size=10, teacher_mode="batch")
+    stored = relabel(tiny_teacher, tiny_condensed, views, runtime=cpu)
+    settings = ValidateConfig(students=("convnet",), student_options={"depth": 2, "width": 8}, epochs=1, batch_size=5)
+    with pytest.raises(ConfigError, match=r"batches of 10, .* in batches of 5: relabel with --batch-size 5"):
+        validate(tiny_condensed, stored, tiny_data, settings, teacher=tiny_teacher, runtime=cpu)

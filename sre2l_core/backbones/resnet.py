@@ -7,9 +7,9 @@ no pooling, where the ImageNet stem would reduce the resolution to a quarter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import BeforeValidator, PositiveInt
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
@@ -17,7 +17,7 @@ from sre2l_core.backbones.zoo import load_weights
 from sre2l_core.errors import ConfigError
 
 Block = type[BasicBlock] | type[Bottleneck]
-Stem = Literal["auto", "224", "small"]
+Stem = Annotated[Literal["auto", "224", "small"], BeforeValidator(str)]  # 224 comes as a number from a command line
 
 
 class ResNet(nn.Module):

@@ -49,6 +49,13 @@ STYLE = """<style>
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
 </style>"""
 
+STILL_STYLE = """<style>
+.jp-OutputArea-child:not(:has(.sre-panel)):has(+ .jp-OutputArea-child .sre-still) { display: none; }
+.jp-OutputArea-child:not(:has(.sre-panel)) + .jp-OutputArea-child .sre-still { display: block !important; }
+.jp-OutputArea-child:has(.sre-panel) + .jp-OutputArea-child:has(.sre-still) { display: none; }
+</style>"""
+"""Where a panel lives, its picture takes no room; where it does not, the picture replaces Lab's error."""
+
 _panels: WeakValueDictionary[str, LivePanel] = WeakValueDictionary()
 """By name: the panels whose cell may be run again."""
 
@@ -96,6 +103,7 @@ class LivePanel(ipywidgets.VBox):
         """Held while anything below is changed or shown."""
         self.stage: Any = None
         """What `build` made for the present run; None before, and after a reset."""
+        self._keep: Callable[..., Any] | None = None
         self._run: Run | None = None
         self._last: Run | None = None
         self._max_fps, self._setting, self._closed, self._message = max_fps, False, False, ""
@@ -305,7 +313,28 @@ class LivePanel(ipywidgets.VBox):
                 bundle["image/png"] = base64.b64encode(encoded(picture, "png")).decode()
         return bundle
 
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """The live view, and under it a picture that shows itself only where there is no live view any more."""
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(**kwargs), raw=True)
+        handle = display(self._still(), raw=True, display_id=True)
+        self._keep = None if handle is None else handle.update
+
     # Inside.
+
+    def _still(self) -> dict[str, str]:
+        """The last picture, for a page that finds no model of this panel: after a restart of its kernel."""
+        try:
+            picture = self.picture()
+        except Exception as error:
+            self._complain(error)
+            picture = None
+        shown = "" if picture is None else base64.b64encode(encoded(picture, "png")).decode()
+        name = html.escape(type(self).__name__)
+        text = f"{name}: the last picture. Its kernel is gone; run the cell again to bring the panel back."
+        image = f'<img alt="{name}: the last picture" src="data:image/png;base64,{shown}">' if shown else ""
+        return {"text/html": f'{STILL_STYLE}<div class="sre-still" style="display: none">{image}<p>{text}</p></div>'}
 
     def _control(self, field: str, limits: tuple[float, float] | None) -> Any:
         low, high = limits or (None, None)
@@ -366,6 +395,8 @@ class LivePanel(ipywidgets.VBox):
             elif run.problems:
                 self._complain(run.problems[-1].strip().splitlines()[-1], run.problems[-1])
             self._render()
+            if self._keep is not None and (run.state.over or run.state is State.PAUSED):
+                self._keep(self._still(), raw=True)
 
     def _show_empty(self) -> None:
         try:

@@ -24,10 +24,11 @@ from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
 from sre2l_core.recover.groups import initial_images
 from sre2l_core.recover.replay import as_condensed_set, plain
+from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import encode, svg
 from sre2l_core.widgets.panel import CONTROL_WIDTH, LABEL_WIDTH, LivePanel
-from sre2l_core.widgets.recovery_view import Look, RecoveryView, columns_of, layers_chart, look, short_name
+from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, layers_chart, look, short_name
 
 TERMS = {"loss": "total", "ce": "cross-entropy", "r_bn": "R_BN", "r_tv": "R_TV", "r_l2": "R_ℓ2"}
 SNAPSHOTS = 60
@@ -107,6 +108,7 @@ class RecoverStudio(LivePanel):
         self._labels: list[int] = []
         self._columns = 1
         self._live: Look | None = None
+        self._glance = Glance()
         self._begun: RecoverConfig | None = None
         self._view = RecoveryView()
         self._chart = ipywidgets.HTML().add_class("sre-loss")
@@ -256,7 +258,7 @@ class RecoverStudio(LivePanel):
             config, teacher = self.config, self.teacher
         recovery = self._recovery(teacher, config)
         with self._lock:
-            self._begun = config
+            self._begun, self._glance = config, Glance()
             self._snapshots = [(0, _small(recovery.pixels()))]
         return recovery
 
@@ -269,12 +271,13 @@ class RecoverStudio(LivePanel):
 
     def look(self, stage: Recovery, event: StepEvent) -> _Frame:
         """Encode images, curves and bars."""
-        view = look(stage, min(self.watched, len(stage.targets) - 1), GRID_WIDTH)
+        known = self._glance(stage, now=stage.done or self.state is not State.RUNNING)
+        view = look(stage, known, min(self.watched, len(stage.targets) - 1), GRID_WIDTH)
         with self._lock:
             pending, self._pending = self._pending, []
-            for known in pending:
-                for name, value in known.metrics.items():
-                    self._curves[name].append((known.step, float(value)))
+            for past in pending:
+                for name, value in past.metrics.items():
+                    self._curves[name].append((past.step, float(value)))
             chart = curve_chart(self._curves, event.total, marks(stage.changes))
         numbers = [f"{TERMS.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
         numbers.append(f"the teacher recognises {view.known:.0%}")

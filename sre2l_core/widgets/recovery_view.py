@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,17 +47,37 @@ def columns_of(labels: Sequence[int], resolution: int) -> int:
     return classes if 4 <= classes <= 2 * COLUMNS else min(len(labels), COLUMNS)
 
 
-def look(recovery: Recovery, watched: int, width: int) -> Look:
+class Glance:
+    """Asks the teacher about the whole images, but seldom enough to slow a recovery by no more than `SHARE`."""
+
+    SHARE = 0.04
+
+    def __init__(self) -> None:
+        self._answer: tuple[Tensor, Tensor] | None = None
+        self._next = 0.0
+
+    def __call__(self, recovery: Recovery, *, now: bool) -> tuple[Tensor, Tensor]:
+        """Probabilities and layer distances; those of a moment ago where it is too soon, unless it has to be `now`."""
+        start = time.monotonic()
+        if self._answer is None or now or start >= self._next:
+            self._answer = recovery.look()
+            end = time.monotonic()
+            self._next = end + (end - start) / self.SHARE
+        return self._answer
+
+
+def look(recovery: Recovery, known: tuple[Tensor, Tensor], watched: int, width: int) -> Look:
     """Look at a recovery between two steps.
 
     Args:
         recovery: at any step.
+        known: what `Recovery.look` said, now or a moment ago.
         watched: which image's crop is shown.
         width: CSS pixels for the images.
     """
     pixels, spec = recovery.pixels().cpu(), recovery.teacher.spec
     columns = columns_of(recovery.targets.tolist(), spec.resolution)
-    probabilities, distances = recovery.look()
+    probabilities, distances = known
     targets = recovery.targets
     sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
     guessed = probabilities.argmax(1).tolist()
@@ -65,7 +86,6 @@ def look(recovery: Recovery, watched: int, width: int) -> Look:
     seen = [short_name(spec, label) for label in guessed]
     titles = [f"{name}: {p:.1%}, looks like {other}" for name, p, other in zip(names, sure, seen, strict=True)]
     picture = encode.grid(pixels, columns, max_width=width)
-    known = sum(right) / len(right)
     words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
     inside = () if one_row_says_all(names, columns) else names
     box = recovery.views(max(recovery.step_count - 1, 0)).box[watched].tolist()
@@ -79,7 +99,7 @@ def look(recovery: Recovery, watched: int, width: int) -> Look:
         f"Bars: {words}.",
         encode.outlined(pixels[watched], box, side=SIDE),
         f"Image {watched + 1} ({names[watched]}): the last step saw {share:.0%} of it.",
-        known,
+        sum(right) / len(right),
         distances.mean(1).tolist(),
     )
 

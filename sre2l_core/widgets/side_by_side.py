@@ -17,12 +17,13 @@ from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
 from sre2l_core.recover.pair import SIDES, Pair
+from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import encode, svg
 from sre2l_core.widgets.controls import control, set_value
 from sre2l_core.widgets.panel import LivePanel
 from sre2l_core.widgets.recover_studio import LIMITS, MANY_CLASSES, TERMS, titled
-from sre2l_core.widgets.recovery_view import Look, RecoveryView, columns_of, look
+from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, look
 
 WIDTH = 400
 """CSS pixels for the images of a side."""
@@ -78,6 +79,7 @@ class SideBySide(LivePanel):
             raise ConfigError(f"both sides start from the same noise and end together: {sorted(fixed)} cannot differ")
         self._pending: list[StepEvent] = []
         self._curves: dict[str, list[tuple[int, float]]] = {}
+        self._glances: dict[str, Glance] = {}
         self._views = {side: RecoveryView(self._names[side], WIDTH) for side in SIDES}
         self._chart = ipywidgets.HTML().add_class("sre-loss")
         self.right_controls: dict[str, Any] = {}
@@ -126,6 +128,7 @@ class SideBySide(LivePanel):
     def build(self) -> Pair:
         """Make both recoveries: the same groups and seed, and so the same noise and places of the crops."""
         with self._lock:
+            self._glances = {side: Glance() for side in SIDES}
             configs = {"left": self.config, "right": self.right_config}
         return Pair(*(self._recovery(config) for config in configs.values()))
 
@@ -135,7 +138,8 @@ class SideBySide(LivePanel):
 
     def look(self, stage: Pair, event: StepEvent) -> _Frame:
         """Encode both sides and the curves."""
-        looks = {side: look(stage.of(side), 0, WIDTH) for side in SIDES}
+        now = stage.done or self.state is not State.RUNNING
+        looks = {side: look(stage.of(side), self._glances[side](stage.of(side), now=now), 0, WIDTH) for side in SIDES}
         with self._lock:
             pending, self._pending = self._pending, []
             for known in pending:

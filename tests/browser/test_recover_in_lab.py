@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import lab_page
@@ -94,7 +95,8 @@ def test_paused_pixels_stand_still_and_go_on_after(running: Notebook) -> None:
     running.page.wait_for_timeout(600)
     assert running.pixels(GRID) == held
     running.picture("recover-paused")
-    running.page.get_by_role("button", name="Resume", exact=True).first.click()
+    playwright.expect(running.page.locator(".sre-start").first).to_have_text("Resume")
+    running.page.locator(".sre-start").first.click()
     says(running, "running")
     moves(running)
     running.page.locator(".sre-stop").first.click()
@@ -129,7 +131,7 @@ def test_the_dark_theme_keeps_the_panel_readable(running: Notebook) -> None:
           return element.tagName === 'text' ? style.fill : style.color;
         })"""
     )
-    assert all(min(map(int, colour[4:-1].split(",")[:3])) > 120 for colour in colours), colours
+    assert all(min(map(int, re.findall(r"\d+", colour)[:3])) > 120 for colour in colours), colours
     running.picture("recover-dark")
     running.theme("JupyterLab Light")
 
