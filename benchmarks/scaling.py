@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report."""
     made = parser(__doc__)
     made.add_argument("--scale", type=int, default=1, help="multiplies classes and steps: for a GPU, 10 or more")
+    made.add_argument("--knobs", nargs="+", choices=KNOBS, default=list(KNOBS), help="default all")
     made.add_argument("--shrink", type=int, default=1, help="divides steps and resolution: does it run through?")
     made.add_argument("--backbone", default="resnet10", help="network")
     made.add_argument("--no-memory", action="store_true", help="leave out peak memory (a process for each point)")
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(peak_memory(partial(run, options.memory_of, options.backbone, device), device))
         return
     rows = []
-    for knob, values in KNOBS.items():
+    for knob in options.knobs:
+        values = KNOBS[knob]
         points = {value: point(knob, value, options.scale, options.shrink) for value in values}
         programs = {str(value): partial(run, settings, options.backbone, device) for value, settings in points.items()}
         times = alternate(programs, options.rounds, device)

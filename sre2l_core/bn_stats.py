@@ -124,11 +124,12 @@ class _BatchStatistics(torch.autograd.Function):
 
 
 def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """[C] mean and biased variance of [B, C, ...], summed in float32 whatever the type of `x`."""
+    """[C] mean and biased variance of [B, C, ...], summed in float32 (float64 if `x` is)."""
+    wide = torch.promote_types(x.dtype, torch.float32)
     if torch.compiler.is_compiling() or x.device.type not in ("cpu", "cuda"):
-        var, mean = torch.var_mean(x.float(), (0, *range(2, x.ndim)), correction=0)
+        var, mean = torch.var_mean(x.to(wide), (0, *range(2, x.ndim)), correction=0)
         return mean, var
     # BatchNorm's own kernel reads bf16 and channels-last input as they are: 10 to 40 times faster than var_mean on a
     # CPU. Its sums have the type of the running statistics it wants to update: here a scratch that nobody reads.
-    scratch = x.new_empty(2, x.shape[1], dtype=torch.float32)
+    scratch = x.new_empty(2, x.shape[1], dtype=wide)
     return torch.batch_norm_update_stats(x, scratch[0], scratch[1], 0.0)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sre2l_core.events import StepEvent
 
 _POLL_SECONDS = 0.02
-_VIEW_SHARE = 0.08
-"""Of the worker's time that a throttled `on_event` may take: a slow view is asked less often."""
+_VIEW_SHARE = 0.1
+"""Processor time of a throttled `on_event`, as a share of the time until the next: a slow view is asked less often."""
 
 
 class State(StrEnum):
@@ -244,12 +244,10 @@ class Run:
     def _publish(self) -> None:
         event, self._waiting = self._waiting, None
         if event is not None and self._on_event is not None:
-            start = time.monotonic()
+            start = time.thread_time()
             self._guarded(self._on_event, event)
-            end = time.monotonic()
-            self._publish_next = end + max(
-                self._frame_seconds, (end - start) / _VIEW_SHARE if self._frame_seconds else 0
-            )
+            spent, end = time.thread_time() - start, time.monotonic()
+            self._publish_next = end + max(self._frame_seconds, spent / _VIEW_SHARE if self._frame_seconds else 0)
 
     def _guarded(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         try:

@@ -60,10 +60,13 @@ class Runtime:
         """
         if not self.compile:
             return function
-        graph = torch.compile(function, dynamic=False, mode="reduce-overhead" if self.device.type == "cuda" else None)
+        mode = "reduce-overhead" if self.device.type == "cuda" else None
+        graph = torch.compile(function, dynamic=False, mode=mode)
         try:
-            made = [leaf for leaf in tree_leaves(graph(example)) if isinstance(leaf, Tensor) and leaf.requires_grad]
-            torch.autograd.grad([leaf.sum() for leaf in made], example)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # compilers warn about themselves
+                made = [leaf for leaf in tree_leaves(graph(example)) if isinstance(leaf, Tensor) and leaf.requires_grad]
+                torch.autograd.grad([leaf.sum() for leaf in made], example)
         except Exception as error:  # compilers fail in many ways; an error of the function itself comes back uncompiled
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             warnings.warn(f"the step could not be compiled and runs as it is ({reason})", stacklevel=3)

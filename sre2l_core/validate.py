@@ -290,8 +290,8 @@ def _check(
     made, used, fixed = labels.config.batch_size, config.batch_size, isinstance(labels, SoftLabels)
     if fixed and labels.config.teacher_mode == "batch" and "random" in config.against and made != used:
         raise ConfigError(
-            f"the labels rest on statistics of batches of {made}, random real images would be labelled in batches of {used}: "
-            f"relabel with --batch-size {used}, or make labels on the fly, so that the comparison is fair."
+            f"the labels rest on statistics of batches of {made}, random real images would be labelled in batches of "
+            f"{used}: relabel with --batch-size {used}, or make labels on the fly, so that the comparison is fair."
         )
     if "random" in config.against and teacher is None:
         raise ConfigError(

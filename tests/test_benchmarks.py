@@ -15,7 +15,7 @@ RUNS = {
     "relabel": "--networks convnet@16:8 --images 6 --epochs 1 --batch 4",
     "validate": "--networks convnet@16:8 --images 6 --batch 3",
     "labels": "--images 16",
-    "scaling": "--no-memory --shrink 4",
+    "scaling": "--no-memory --shrink 4 --knobs ipc",
     "end_to_end": "--smoke",
 }
 
@@ -81,5 +81,5 @@ def test_alternating_and_ratios(program):
 
 def test_operations_are_counted_without_bookkeeping(program):
     harness, x = program("harness"), torch.ones(4, 4)
-    assert harness.launches(lambda: (x.T.reshape(-1, 2) * 2).sum(), torch.device("cpu")) in (2, 3)
+    assert harness.launches(lambda: (x[None, :2].transpose(1, 2) * 2).exp(), torch.device("cpu")) == 2
     assert harness.flops_per_image(torch.nn.Conv2d(3, 5, 3, bias=False), (3, 8, 8), backward=False) == 2 * 27 * 5 * 36

@@ -20,6 +20,8 @@ LIMITS = {True: 60_000, False: 120_000}
 """Bytes of a frame, of small and of wide images."""
 QUALITIES = (85, 70, 50, 30)
 GREY = 127
+VEIL = 90
+"""Opacity between images: black ones stay apart on a dark page, white ones on a light page."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ def grid(pixels: Tensor, columns: int, *, max_width: int = 760) -> Frame:
 
 
 def page(pixels: Tensor, columns: int, gap: int = 1, *, transparent: bool = True) -> Image.Image:
-    """Images [N, C, H, W] uint8 side by side; what lies between them is transparent, or grey."""
+    """Images [N, C, H, W] uint8 side by side; what lies between them is grey, or a veil of it."""
     count, channels, height, width = pixels.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels + transparent)
-    canvas = np.full(shape, 0 if transparent else GREY, dtype=np.uint8)
+    canvas = np.full(shape, GREY, dtype=np.uint8)
+    if transparent:
+        canvas[:, :, channels] = VEIL
     for index, image in enumerate(pixels.permute(0, 2, 3, 1).cpu().numpy()):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         canvas[top : top + height, left : left + width, :channels] = image

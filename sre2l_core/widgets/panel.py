@@ -103,7 +103,7 @@ class LivePanel(ipywidgets.VBox):
         """Held while anything below is changed or shown."""
         self.stage: Any = None
         """What `build` made for the present run; None before, and after a reset."""
-        self._keep: Callable[..., Any] | None = None
+        self._update_picture: Callable[..., Any] | None = None
         self._run: Run | None = None
         self._last: Run | None = None
         self._max_fps, self._setting, self._closed, self._message = max_fps, False, False, ""
@@ -315,15 +315,17 @@ class LivePanel(ipywidgets.VBox):
 
     def _ipython_display_(self, **kwargs: Any) -> None:
         """The live view, and under it a picture that shows itself only where there is no live view any more."""
-        from IPython.display import display
+        from IPython import display as ipython
+
+        display: Callable[..., Any] = ipython.display
 
         display(self._repr_mimebundle_(**kwargs), raw=True)
-        handle = display(self._still(), raw=True, display_id=True)
-        self._keep = None if handle is None else handle.update
+        handle = display(self._last_picture(), raw=True, display_id=True)
+        self._update_picture = None if handle is None else handle.update
 
     # Inside.
 
-    def _still(self) -> dict[str, str]:
+    def _last_picture(self) -> dict[str, str]:
         """The last picture, for a page that finds no model of this panel: after a restart of its kernel."""
         try:
             picture = self.picture()
@@ -344,7 +346,7 @@ class LivePanel(ipywidgets.VBox):
         return widget
 
     def _button(self, text: str, icon: str, act: Callable[[], Any], css: str, tooltip: str) -> Any:
-        button = ipywidgets.Button(description=text, icon=icon, tooltip=tooltip, layout={"width": "6.5em"})
+        button = ipywidgets.Button(description=text, icon=icon, tooltip=tooltip, layout={"width": "7.2em"})
         button.on_click(lambda _: self._guarded(act))
         return button.add_class(css)
 
@@ -395,8 +397,8 @@ class LivePanel(ipywidgets.VBox):
             elif run.problems:
                 self._complain(run.problems[-1].strip().splitlines()[-1], run.problems[-1])
             self._render()
-            if self._keep is not None and (run.state.over or run.state is State.PAUSED):
-                self._keep(self._still(), raw=True)
+            if self._update_picture is not None and (run.state.over or run.state is State.PAUSED):
+                self._update_picture(self._last_picture(), raw=True)
 
     def _show_empty(self) -> None:
         try:

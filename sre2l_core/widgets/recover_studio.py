@@ -7,6 +7,7 @@ import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +277,9 @@ class RecoverStudio(LivePanel):
         with self._lock:
             pending, self._pending = self._pending, []
             for past in pending:
-                for name, value in past.metrics.items():
-                    self._curves[name].append((past.step, float(value)))
+                for name, curve in self._curves.items():
+                    if name in past.metrics or curve:  # a term that was switched off leaves a gap
+                        curve.append((past.step, float(past.metrics.get(name, nan))))
             chart = curve_chart(self._curves, event.total, marks(stage.changes))
         numbers = [f"{TERMS.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
         numbers.append(f"the teacher recognises {view.known:.0%}")
@@ -426,7 +428,9 @@ class RecoverStudio(LivePanel):
 
 def curve_chart(curves: Mapping[str, svg.Points], steps: int, changes: svg.Marks) -> str:
     """Loss and terms on a logarithmic scale."""
-    now = ", ".join(f"{TERMS[name]} {points[-1][1]:.3g}" for name, points in curves.items() if points)
+    now = ", ".join(
+        f"{TERMS[name]} {points[-1][1]:.3g}" for name, points in curves.items() if points and isfinite(points[-1][1])
+    )
     words = f"Loss by term over {steps} steps. {now or 'Nothing yet.'} {len(changes)} changes of settings."
     series = {TERMS[name]: curves.get(name, ()) for name in TERMS}
     return svg.line_chart(

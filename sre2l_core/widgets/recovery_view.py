@@ -58,11 +58,10 @@ class Glance:
 
     def __call__(self, recovery: Recovery, *, now: bool) -> tuple[Tensor, Tensor]:
         """Probabilities and layer distances; those of a moment ago where it is too soon, unless it has to be `now`."""
-        start = time.monotonic()
-        if self._answer is None or now or start >= self._next:
+        if self._answer is None or now or time.monotonic() >= self._next:
+            start = time.thread_time()
             self._answer = recovery.look()
-            end = time.monotonic()
-            self._next = end + (end - start) / self.SHARE
+            self._next = time.monotonic() + (time.thread_time() - start) / self.SHARE
         return self._answer
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
+import torch
 from PIL import Image
 
 from sre2l_core.artifacts import Teacher
@@ -16,6 +17,7 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
+from sre2l_core.recover.groups import initial_images
 from sre2l_core.recover.pair import SIDES, Pair
 from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
@@ -165,13 +167,16 @@ class SideBySide(LivePanel):
 
     def picture(self) -> Image.Image | None:
         """Both sides, the right one beside the left."""
-        pair = self.stage
-        if not isinstance(pair, Pair):
+        spec, groups = self._teacher.spec, plan(self.config, self._teacher.spec)
+        labels = [label for group in groups for label in group.labels]
+        if isinstance(self.stage, Pair):
+            sides = [self.stage.of(side).pixels().cpu() for side in SIDES]
+        elif self.config.init == "noise":
+            noise = [initial_images(self.config, spec, group, None) for group in groups]
+            sides = [spec.to_uint8(torch.cat(noise))] * 2
+        else:
             return None
-        pages = []
-        for side in SIDES:
-            pixels = pair.of(side).pixels().cpu()
-            pages.append(encode.still(pixels, columns_of(pair.of(side).targets.tolist(), pixels.shape[-1])))
+        pages = [encode.still(pixels, columns_of(labels, spec.resolution)) for pixels in sides]
         gap = 24
         canvas = Image.new(pages[0].mode, (2 * pages[0].width + gap, pages[0].height))
         for number, page in enumerate(pages):

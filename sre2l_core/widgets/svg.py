@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 INK = "var(--jp-ui-font-color1, currentColor)"
 FAINT = "var(--jp-border-color2, #9e9e9e)"
@@ -39,7 +40,7 @@ def line_chart(
     """Lines over a common x axis, with a legend above and dashed upright lines where something changed.
 
     Args:
-        series: name -> (x, y) points; on a logarithmic scale, points that are not positive are left out.
+        series: name -> (x, y) points; NaN, and on a logarithmic scale what is not positive, leaves a gap.
         label: what the picture shows, for those who cannot see it.
         marks: (x, text) of changes; the text shows on hovering.
         log: logarithmic y axis.
@@ -50,8 +51,8 @@ def line_chart(
         width: in CSS pixels.
         height: in CSS pixels.
     """
-    kept = {name: thinned([p for p in points if _drawable(p[1], log)]) for name, points in series.items()}
-    values = [y for points in kept.values() for _, y in points]
+    kept = {name: thinned(points) for name, points in series.items()}
+    values = [y for points in kept.values() for _, y in points if _drawable(y, log)]
     last = max((x for points in kept.values() for x, _ in points), default=0)
     right = max(x_max or last, 1e-9)
     low, high = y_range or _range(values, log)
@@ -65,9 +66,9 @@ def line_chart(
         parts.append(f'{line} stroke-width="1.2" stroke-dasharray="2 3"/>{head}')
     styles = styles or [(number, number) for number in range(len(kept))]
     for (hue, pattern), points in zip(styles, kept.values(), strict=True):
-        path = " ".join(f"{axis.across(x):.1f},{axis.up(y):.1f}" for x, y in points)
-        line = f'<polyline fill="none" stroke="{colour(hue)}" stroke-width="1.8" points="{path}"'
-        if points:
+        for run in _runs(points, log):
+            path = " ".join(f"{axis.across(x):.1f},{axis.up(y):.1f}" for x, y in run)
+            line = f'<polyline fill="none" stroke="{colour(hue)}" stroke-width="1.8" points="{path}"'
             parts.append(f'{line} stroke-linejoin="round" stroke-dasharray="{dash(pattern)}"/>')
     if not values:
         parts.append(_note("nothing yet", axis))
@@ -277,6 +278,12 @@ class _Axis:
         value = math.log10(y) if self._log else y
         share = (value - self._y[0]) / (self._y[1] - self._y[0])
         return self.bottom - min(max(share, -0.02), 1.02) * (self.bottom - self.top)
+
+
+def _runs(points: Points, log: bool) -> list[list[tuple[float, float]]]:
+    """The stretches of a curve without a gap."""
+    groups = groupby(points, key=lambda point: _drawable(point[1], log))
+    return [list(run) for drawable, run in groups if drawable]
 
 
 def _drawable(y: float, log: bool) -> bool:

@@ -1,6 +1,7 @@
 """PipelinePanel and its workbench: what is fresh, what a change makes stale, running from a stage on."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,13 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import PipelinePanel
 
 SOON = 60.0
+
+
+def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SOON
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +134,7 @@ def test_a_refused_setting_goes_back_and_says_why(panel: PipelinePanel) -> None:
 def test_stop_keeps_the_stages_that_are_done(panel: PipelinePanel) -> None:
     panel.change_stage("recover", steps=100_000)
     panel.start()
-    while panel.event is None or panel.event.stage != "recover":
-        assert panel.state is State.RUNNING
+    until(lambda: panel.event is not None and panel.event.stage == "recover")
     panel.stop()
     assert panel.wait(SOON) is State.STOPPED
     assert states(panel.bench) == ["fresh", "missing", "missing", "missing"]

@@ -1,6 +1,7 @@
 """SqueezePanel without a front end: the same network as `squeeze` makes, curves, BatchNorm's memory, confusion."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -18,6 +19,13 @@ CONFIG = SqueezeConfig(
     backbone="convnet", backbone_options={"depth": 2, "width": 8}, epochs=3, batch_size=20, lr=0.05, flip=0
 )
 SOON = 30.0
+
+
+def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SOON
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -55,13 +63,11 @@ def test_shows_curves_memory_and_confusion(panel: SqueezePanel, tiny_data: Datas
 def test_the_learning_rate_changes_while_it_runs_and_is_marked(tiny_data: Dataset, cpu: Runtime) -> None:
     panel = SqueezePanel(tiny_data, CONFIG.but(epochs=2000), runtime=cpu)
     panel.start()
-    while panel.event is None:
-        pass
+    until(lambda: panel.event)
     panel.controls["lr"].value = panel.controls["lr"].options[2][1]
     with pytest.raises(RuntimeError, match="being trained"):
         _ = panel.teacher
-    while not panel.stage._known.changes:
-        pass
+    until(lambda: panel.stage._known.changes)
     assert panel.stop()
     assert panel.wait(SOON) is State.STOPPED
     assert panel.stage.trainer.config.lr == panel.lr

@@ -62,6 +62,11 @@ def test_what_a_logarithm_cannot_show_is_left_out() -> None:
     assert len(root.find(f"{SPACE}polyline").get("points").split()) == 1
 
 
+def test_a_gap_in_the_numbers_is_a_gap_in_the_line() -> None:
+    root = parsed(svg.line_chart({"x": [(0, 1), (1, 2), (2, math.nan), (3, 2), (4, 1)]}, label="a"))
+    assert [len(line.get("points").split()) for line in root.iter(f"{SPACE}polyline")] == [2, 2]
+
+
 def test_changes_are_marked_at_their_step() -> None:
     root = parsed(svg.line_chart({"x": CURVE}, label="a", marks=[(50, "alpha 1 to 2")], x_max=100, width=420))
     marks = [path for path in root.iter(f"{SPACE}path") if path.get("class") == "sre-mark"]

@@ -1,6 +1,7 @@
 """ValidatePanel without a front end: the same numbers as `validate`, all settings side by side."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -19,6 +20,13 @@ CONFIG = ValidateConfig(
     temperature=4.0, seeds=2, against=("random", "full"), eval_every=1,
 )  # fmt: skip
 SOON = 60.0
+
+
+def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SOON
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -80,8 +88,7 @@ def test_students_learn_in_turns(tiny_condensed: CondensedSet, labels: LiveLabel
 def test_a_half_finished_race_keeps_what_it_has(panel: ValidatePanel) -> None:
     panel.change(epochs=500, seeds=1)
     panel.start()
-    while panel.event is None or panel.event.step < 10:
-        pass
+    until(lambda: panel._frame is not None and panel._frame.rows[0]["mean"] is not None)
     panel.stop()
     assert panel.wait(SOON) is State.STOPPED
     assert panel.score.rows == ()
