@@ -159,7 +159,8 @@ def _resample(
     Bilinear with half-pixel centres, restricted to the crop's own pixels; the triangle widens when the crop shrinks.
     Equals slice + `interpolate(align_corners=False, antialias=True)`. Rows outside the image are zero.
     """
-    start, length, roll, flip = (values.to(device)[:, None] for values in (start, length, roll, flip))
+    numbers = (values.to(device, non_blocking=True) for values in (start, length, roll, flip))  # no wait for the device
+    start, length, roll, flip = (values[:, None] for values in numbers)
     place = torch.remainder(torch.arange(size, device=device) - roll, size)
     place = torch.where(flip, size - 1 - place, place)
     scale = length.double() / size

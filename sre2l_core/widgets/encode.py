@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
+from torch.nn import functional as F
 
 from sre2l_core.pictures import to_pil
 
@@ -107,10 +109,7 @@ def outlined(image: Tensor, box: Sequence[int], *, side: int = 144) -> bytes:
 
 def shrunk(pixels: Tensor, side: int) -> Tensor:
     """Images [N, C, H, W] uint8 at `side` pixels, each the mean of what it covers."""
-    import torch
-    from torch.nn import functional as F
-
-    smaller = F.interpolate(pixels.float(), size=(side, side), mode="bilinear", antialias=True)
+    smaller = F.interpolate(pixels.float(), size=(side, side), mode="area")
     return smaller.round().clamp(0, 255).to(torch.uint8)
 
 
