@@ -57,6 +57,8 @@ class SoftLabels:
     condensed_id: str
     shards: Sequence[Mapping[str, Tensor] | Path]
     """Codec parts by epoch, in memory or as files; only the epoch in use is read."""
+    classes: tuple[str, ...] = ()
+    """Class ids, in the order of the logits."""
 
     @cached_property
     def codec(self) -> Codec:
@@ -92,7 +94,7 @@ class SoftLabels:
         for epoch, shard in enumerate(self.shards):
             if not isinstance(shard, Path):
                 storage.write_tensors(shard_path(folder, epoch), shard)
-        names = ("num_images", "num_classes", "size", "teacher_id", "condensed_id")
+        names = ("num_images", "num_classes", "classes", "size", "teacher_id", "condensed_id")
         body = {name: getattr(self, name) for name in names}
         storage.finish(folder, "soft_labels", {**body, "config": self.config.model_dump(mode="json")})
 
@@ -105,7 +107,7 @@ class SoftLabels:
         shards = [shard_path(folder, epoch) for epoch in range(config.epochs)]
         size = (body["size"][0], body["size"][1])
         ids = (body["teacher_id"], body["condensed_id"])
-        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards)
+        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards, tuple(body["classes"]))
 
 
 def shard_path(folder: Path, epoch: int) -> Path:

@@ -63,7 +63,8 @@ def relabel(
             shards.append(parts if path is None else path)
             listener(StepEvent("relabel", epoch + 1, config.epochs))
     spec = condensed.spec
-    labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, teacher.id, condensed.id, shards)
+    ids = (teacher.id, condensed.id)
+    labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
     if folder is not None:
         labels.save(folder)
     return labels

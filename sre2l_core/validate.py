@@ -186,9 +186,10 @@ def validate(
     """
     runtime, listener, folder = runtime or Runtime.auto(), on_step or ignore, None if out is None else Path(out)
     _check(condensed, labels, data, config, teacher)
-    origin = {"condensed": condensed.id, "labels": _describe(labels), "config": config.model_dump(mode="json")}
+    made_from = {"condensed": condensed.id, "labels": _describe(labels), "dataset": data.spec.to_json()}
+    origin = {**made_from, "config": config.model_dump(mode="json")}
     judge = teacher.id if teacher is not None and "random" in config.against else None
-    request = {"dataset": data.spec.to_json(), "teacher of random images": judge, **origin}
+    request = {"teacher of random images": judge, **origin}
     if folder is not None and storage.begin(folder, "score", request):
         return Score.load(folder)
     results = Results(folder)

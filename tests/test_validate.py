@@ -240,3 +240,17 @@ def test_stored_batch_labels_are_compared_on_equal_batches_only(tiny_teacher, ti
     settings = ValidateConfig(students=("convnet",), student_options={"depth": 2, "width": 8}, epochs=1, batch_size=5)
     with pytest.raises(ConfigError, match=r"batches of 10, .* in batches of 5: relabel with --batch-size 5"):
         validate(tiny_condensed, stored, tiny_data, settings, teacher=tiny_teacher, runtime=cpu)
+
+
+def test_every_artifact_says_which_class_an_index_stands_for(tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path):
+    stored = relabel(tiny_teacher, tiny_condensed, RelabelConfig(epochs=1), runtime=cpu, out=tmp_path / "labels")
+    settings = ValidateConfig(students=("convnet",), student_options={"depth": 2, "width": 8}, epochs=1, seeds=1)
+    out = tmp_path / "score"
+    score = validate(tiny_condensed, stored, tiny_data, settings, teacher=tiny_teacher, runtime=cpu, out=out)
+    tiny_teacher.save(tmp_path / "teacher")
+    tiny_condensed.save(tmp_path / "condensed")
+    names = list(tiny_data.spec.classes)
+    assert list(stored.classes) == storage.read_manifest(tmp_path / "labels")["classes"] == names
+    assert score.origin["dataset"]["classes"] == storage.read_manifest(out)["origin"]["dataset"]["classes"] == names
+    for kind in ("teacher", "condensed"):
+        assert storage.read_manifest(tmp_path / kind)["spec"]["classes"] == names
