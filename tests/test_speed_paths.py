@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -200,3 +202,14 @@ def test_what_was_given_before_an_interrupt_is_still_written():
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert written == list(range(5))
+
+
+def test_narrow_networks_do_not_crash_in_float32():
+    """torch's channels-last backward pass corrupts memory here: a process of its own, for it may die."""
+    code = (
+        "import torch; from sre2l_core import backbones; from sre2l_core.runtime import Runtime\n"
+        "runtime = Runtime.auto('cpu', 'fp32')\n"
+        "net = runtime.place(backbones.build('resnet10', num_classes=2, resolution=64, width=8, seed=0)).train()\n"
+        "for _ in range(3): net(runtime.batch(torch.randn(20, 3, 64, 64))).sum().backward()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
