@@ -1,10 +1,11 @@
 """PipelinePanel and its workbench: what is fresh, what a change makes stale, running from a stage on."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import waiting
 
 from sre2l_core import presets
 from sre2l_core.data import Dataset
@@ -18,13 +19,7 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import PipelinePanel
 
 SOON = 60.0
-
-
-def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON
-    while not happened():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.002)
+until = partial(waiting.until, within=SOON)
 
 
 @pytest.fixture(scope="module")

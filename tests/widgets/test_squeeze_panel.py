@@ -1,10 +1,11 @@
 """SqueezePanel without a front end: the same network as `squeeze` makes, curves, BatchNorm's memory, confusion."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
+import waiting
 
 from sre2l_core import squeeze
 from sre2l_core.config import SqueezeConfig
@@ -19,13 +20,7 @@ CONFIG = SqueezeConfig(
     backbone="convnet", backbone_options={"depth": 2, "width": 8}, epochs=3, batch_size=20, lr=0.05, flip=0
 )
 SOON = 30.0
-
-
-def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON
-    while not happened():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.002)
+until = partial(waiting.until, within=SOON)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """ValidatePanel without a front end: the same numbers as `validate`, all settings side by side."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
+import waiting
 
 from sre2l_core import LiveLabels, relabel, validate
 from sre2l_core.artifacts import CondensedSet, Teacher
@@ -20,13 +21,7 @@ CONFIG = ValidateConfig(
     temperature=4.0, seeds=2, against=("random", "full"), eval_every=1,
 )  # fmt: skip
 SOON = 60.0
-
-
-def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON
-    while not happened():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.002)
+until = partial(waiting.until, within=SOON)
 
 
 @pytest.fixture
