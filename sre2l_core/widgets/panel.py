@@ -32,8 +32,8 @@ from sre2l_core.run import Run, Stage, State
 from sre2l_core.widgets.controls import control, set_value
 from sre2l_core.widgets.encode import encoded
 
-MAX_FPS = 10
-"""Upper bound on frames a second; between two there is also the time to make one and to finish the step under way."""
+MAX_FPS = 9
+"""Upper bound on frames a second: enough to look alive, and each costs the worker time."""
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 CONTROL_WIDTH, LABEL_WIDTH = "276px", "100px"
 """Three controls stand side by side in a window of 1280 pixels; every label fits."""
