@@ -261,10 +261,11 @@ class EmbeddingPanel(LivePanel):
             dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{svg.colour(groups[index])}" fill-opacity="0.55"/>'
             parts.append(self._point(index, index, "r", title, dot))
         for number, name in enumerate(names):
-            x, y = WIDTH - TIP - 8, TIP + 44 + 18 * number
+            x, y = WIDTH - TIP - 8, TIP + 30 + 18 * number
             parts.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{svg.colour(number)}"/>')
             parts.append(f'<text x="{x + 10}" y="{y}" fill="{svg.INK}">{html.escape(name[:14])}</text>')
-        words = f'<text x="{WIDTH - TIP - 12}" y="{TIP + 22}" fill="{svg.MUTED}">point at one</text>'
+        middle = f'x="{WIDTH - TIP // 2 - 10}" text-anchor="middle" fill="{svg.MUTED}"'
+        words = f'<text {middle} y="{TIP // 2}">point at one</text><text {middle} y="{TIP // 2 + 16}">to see it</text>'
         line = f'fill="none" stroke="{svg.FAINT}"'
         frame = (
             f'<rect x="1" y="1" width="{WIDTH - TIP - 26}" height="{HEIGHT - 2}" {line}/>'

@@ -271,7 +271,8 @@ class SqueezePanel(LivePanel):
         if len(names) > MANY:
             return charts.titled(title, "", note)
         numbers = charts.matrix(counts.tolist(), names, label="confusion matrix", across="predicted", down="true class")
-        return charts.titled(title, numbers, note)
+        beside = f'<div class="sre-caption" style="margin-top: 36px">{note}</div>'
+        return charts.titled(title, f'<div style="display: flex; gap: 24px">{numbers}{beside}</div>')
 
 
 def _memory_note(start: float) -> str:

@@ -16,7 +16,7 @@ FAINT = "var(--jp-border-color2, #9e9e9e)"
 MUTED = "var(--jp-ui-font-color2, currentColor)"
 ACCENT = "var(--jp-brand-color1, #1976d2)"
 WARNING = "var(--jp-warn-color1, #e65100)"
-PALETTE = ("#3a86c8", "#e07b00", "#1a9e76", "#c969a5", "#8a7a00", "#5b9bd5", "#b35900", "#7a6fd0", "#2f9e9e", "#a05a5a")
+PALETTE = ("#3a86c8", "#e07b00", "#1a9e76", "#c969a5", "#8a7a00", "#82828c", "#9a5a3a", "#7a6fd0", "#25a9bd", "#d1495b")
 DASHES = ("", "6 3", "2 2", "8 3 2 3")
 MAX_POINTS = 160
 
