@@ -14,6 +14,7 @@ from torch import Tensor
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
+from sre2l_core.data.split import batch_count
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.lab.classroom import Classroom, settings_for
@@ -123,7 +124,9 @@ class ValidatePanel(LivePanel):
         self._frame = None
         how = "made on the fly" if isinstance(self.labels, LiveLabels) else "stored"
         self._numbers.value = f"{len(self.condensed)} condensed images, soft labels {how}"
-        self._draw(_Frame("", {}, [], {}, 1))
+        config: Any = self.config
+        steps = config.epochs * batch_count(len(self.condensed), config.batch_size)
+        self._draw(_Frame("", {}, [], {}, steps))
 
     def figure(self) -> Figure:
         """Curves and classes as a figure that stays."""
