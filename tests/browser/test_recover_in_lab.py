@@ -22,13 +22,9 @@ PANEL = "() => document.querySelector('.sre-panel').scrollIntoView()"
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(lab: str) -> Iterator[Notebook]:
     """Return the notebook, open and run from top to bottom."""
-    name = "02_recover.ipynb"
-    with (
-        lab_page.serve(tmp_path_factory.mktemp("lab"), [name]) as address,
-        lab_page.browse(address, name) as opened,
-    ):
+    with lab_page.browse(lab, "02_recover.ipynb") as opened:
         opened.run_all()
         opened.python("studio.change(steps=1_000_000)")
         yield opened

@@ -113,8 +113,7 @@ class Notebook:
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.complaints.append(f"page: {error}"))
         page.on("console", self._console)
-        page.goto(f"{address}/lab/tree/notebooks/{name}?reset&token={TOKEN}")
-        page.wait_for_function(READY)
+        page.goto(f"{address}/lab/tree/notebooks/{name}?reset&token={TOKEN}", wait_until="commit")
 
     def run_all(self, timeout: float = 600) -> None:
         """Run all cells, and fail where one does."""
@@ -203,7 +202,12 @@ def browse_all(address: str, names: Sequence[str], *, scale: float = 1) -> Itera
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         context = browser.new_context(viewport=SIZE, device_scale_factor=scale)
-        yield {name: Notebook(context.new_page(), address, name) for name in names}
+        notebooks = {name: Notebook(context.new_page(), address, name) for name in names}
+        for notebook in notebooks.values():
+            notebook.page.wait_for_function(READY)
+        yield notebooks
+        for notebook in notebooks.values():
+            notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         browser.close()
 
 
