@@ -29,7 +29,7 @@ MAX_FPS = 8
 TILE_PIXELS = 64
 """Small images are enlarged to about this width by whole factors, large ones are shrunk to it."""
 COLUMNS = 10
-STYLE = "<style>.sre-short-recovery .widget-readout { margin-left: 14px }</style>"
+STYLE = "<style>.sre-short-recovery .widget-readout { margin-left: 14px; box-shadow: none }</style>"
 """Keeps the handle of a slider off its number."""
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 TERMS = {"ce": "cross-entropy", "r_bn": "R_BN", "r_tv": "R_TV", "r_l2": "R_ℓ2"}
