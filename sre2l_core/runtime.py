@@ -110,12 +110,12 @@ class Runtime:
         """Images [B, C, H, W] in parts whose activations stay in a CPU's cache; for networks in eval mode."""
         if self.device.type != "cpu":
             return (images,)
-        return images.split(max(_LEAST_IN_PASS, _CACHED_CPU // images[0, 0].numel()))
+        return torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // images[0, 0].numel()))
 
 
 def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     # Older versions of torch cannot tell what a CPU has.
     has = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
