@@ -81,7 +81,7 @@ class DatasetSpec:
 
     def to_uint8(self, images: Tensor) -> Tensor:
         """Normalised images [..., C, H, W] -> uint8 pixels, clamped and rounded (the reference truncates)."""
-        return self.denormalize(images.detach().float()).clamp(0, 1).mul(255).round().to(torch.uint8)
+        return self.denormalize(images.detach().float()).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
 
     def bounds(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """Normalised values of black and white, each [C, 1, 1] float32: what an optimised image is clamped to."""

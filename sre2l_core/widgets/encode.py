@@ -79,19 +79,22 @@ def page(pixels: Tensor, columns: int, gap: int = 1, *, transparent: bool = True
     return Image.fromarray(canvas[:, :, 0] if canvas.shape[2] == 1 else canvas)
 
 
-def outlined(image: Tensor, box: Sequence[int], *, side: int = 144) -> bytes:
-    """One image [C, H, W] uint8 as PNG, about `side` pixels wide, what lies outside `box` darkened and the box framed.
+def outlined(image: Tensor, box: Sequence[int], *, side: int = 144) -> tuple[bytes, str]:
+    """One image [C, H, W] uint8, about `side` pixels wide, what lies outside `box` darkened and the box framed.
 
     Args:
         image: the whole image.
         box: top, left, height, width of the crop in image pixels; may reach outside.
         side: width of the picture.
+
+    Returns:
+        The picture and its format: a PNG of an enlarged image, a JPEG of one that was shrunk.
     """
     size = image.shape[-1]
     scale: float = max(side // size, 1) if size <= side else side / size
-    resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
     width = round(size * scale)
-    picture = to_pil(image).convert("RGB").resize((width, width), resample)
+    picture = to_pil(image if scale >= 1 else shrunk(image[None], width)[0]).convert("RGB")
+    picture = picture.resize((width, width), Image.Resampling.NEAREST)
     top, left, height, length = box
     corners = [round(value * scale) for value in (left, top, left + length, top + height)]
     inside = Image.new("L", picture.size, 110)
@@ -103,7 +106,8 @@ def outlined(image: Tensor, box: Sequence[int], *, side: int = 144) -> bytes:
         edges = (corners[0] + inset, corners[1] + inset, corners[2] - 1 - inset, corners[3] - 1 - inset)
         if edges[0] <= edges[2] and edges[1] <= edges[3]:
             draw.rectangle(edges, outline=colour)
-    return encoded(picture, "png")
+    kind = "png" if scale >= 1 else "jpeg"
+    return encoded(picture, kind), kind
 
 
 def shrunk(pixels: Tensor, side: int) -> Tensor:

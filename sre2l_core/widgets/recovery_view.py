@@ -31,7 +31,8 @@ class Look:
     names: str
     cells: str
     caption: str
-    crop: bytes
+    crop: tuple[bytes, str]
+    """The picture and its format."""
     crop_caption: str
     known: float
     """Share of the images that the teacher puts into their class."""
@@ -157,7 +158,10 @@ class RecoveryView(ipywidgets.VBox):
         self.show_grid(look.grid, look.names)
         _set(self._cells, look.cells)
         _set(self._caption, look.caption)
-        self.crop.value = look.crop
+        data, kind = look.crop
+        if self.crop.format != kind:
+            self.crop.format = kind
+        self.crop.value = data
         _set(self.crop_caption, look.crop_caption)
 
     def show_grid(self, picture: encode.Frame, names: str) -> None:
@@ -185,6 +189,7 @@ class RecoveryView(ipywidgets.VBox):
         """Nothing to show, and why."""
         for part in (self._names, self._cells, self.crop_caption):
             _set(part, "")
+        self.image.format = self.crop.format = "png"
         self.image.value = self.crop.value = _NOTHING
         _set(self._caption, html.escape(words))
 

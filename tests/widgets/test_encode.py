@@ -60,7 +60,9 @@ def test_frames_know_how_large_to_be_shown(size: int, columns: int) -> None:
 
 def test_a_crop_is_framed_and_the_rest_is_dark() -> None:
     image = torch.full((1, 16, 16), 200, dtype=torch.uint8)
-    picture = opened(encode.outlined(image, (4, 8, 8, 8), side=128))
+    data, kind = encode.outlined(image, (4, 8, 8, 8), side=128)
+    assert kind == "png"
+    picture = opened(data)
     assert picture.size == (128, 128)
     assert picture.getpixel((96, 64)) == (200, 200, 200)
     assert max(picture.getpixel((10, 10))) < 120
@@ -70,7 +72,8 @@ def test_a_crop_is_framed_and_the_rest_is_dark() -> None:
 @pytest.mark.parametrize("box", [(0, 0, 16, 16), (-4, -4, 16, 16), (15, 15, 1, 1), (0, 0, 1, 16)])
 @pytest.mark.parametrize("size", [16, 224])
 def test_any_crop_can_be_framed(size: int, box: tuple[int, ...]) -> None:
-    picture = opened(encode.outlined(noise(1, size)[0], [value * size // 16 for value in box], side=100))
+    data, _ = encode.outlined(noise(1, size)[0], [value * size // 16 for value in box], side=100)
+    picture = opened(data)
     assert 64 <= picture.width <= 100
 
 
