@@ -54,6 +54,12 @@ def until(notebook: Notebook, holds: Callable[[], bool]) -> None:
     raise AssertionError("it never came to that")
 
 
+def moves(notebook: Notebook) -> None:
+    """Wait until other pixels are shown."""
+    before = notebook.pixels(GRID)
+    until(notebook, lambda: notebook.pixels(GRID) not in ("", before))
+
+
 @pytest.fixture
 def running(notebook: Notebook) -> Iterator[Notebook]:
     """Return the notebook with the studio in view, started by its button."""
@@ -67,7 +73,7 @@ def running(notebook: Notebook) -> Iterator[Notebook]:
 
 
 def test_sliders_dragged_during_a_run_reach_pixels_and_log(running: Notebook) -> None:
-    running.moves(GRID)
+    moves(running)
     running.drag(running.page.locator(".sre-crop-scale .noUi-handle").first, 12)
     until(running, lambda: len(changes(running)) == 1)
     running.drag(running.page.locator(".sre-alpha-bn .noUi-handle").first, -200)
@@ -77,7 +83,7 @@ def test_sliders_dragged_during_a_run_reach_pixels_and_log(running: Notebook) ->
     assert 0.5 < scale[0] < 1
     assert weight == ("alpha_bn", 0.0)
     assert running.page.locator(".sre-alpha-bn .widget-readout").first.inner_text() == "off"
-    running.moves(GRID)
+    moves(running)
     until(running, lambda: running.page.locator(".sre-loss").first.locator(".sre-mark").count() == 2)
     running.picture("recover-dragged")
 
@@ -92,7 +98,7 @@ def test_paused_pixels_stand_still_and_go_on_after(running: Notebook) -> None:
     playwright.expect(running.page.locator(".sre-start").first).to_have_text("Resume")
     running.page.locator(".sre-start").first.click()
     says(running, "running")
-    running.moves(GRID)
+    moves(running)
     running.page.locator(".sre-stop").first.click()
     says(running, "stopped")
     assert running.python("print(studio.state, len(studio.condensed()))") == "stopped 10"
@@ -118,7 +124,7 @@ def test_the_timeline_goes_back(running: Notebook) -> None:
 
 def test_the_dark_theme_keeps_the_panel_readable(running: Notebook) -> None:
     running.theme("JupyterLab Dark")
-    running.moves(GRID)
+    moves(running)
     colours = running.page.evaluate(
         """() => ['.sre-loss svg text', '.sre-status b'].map(one => {
           const element = document.querySelector(one), style = getComputedStyle(element);
@@ -131,7 +137,7 @@ def test_the_dark_theme_keeps_the_panel_readable(running: Notebook) -> None:
 
 
 def test_every_picture_has_words(running: Notebook) -> None:
-    running.moves(GRID)
+    moves(running)
     labels = running.page.locator(".sre-panel svg").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
@@ -147,7 +153,7 @@ def test_the_panel_lives_on_after_a_reload(running: Notebook) -> None:
     running.page.wait_for_function(f"() => !!document.querySelector('{STATUS}')")
     running.page.evaluate(PANEL)
     says(running, "running")
-    running.moves(GRID)
+    moves(running)
     running.page.locator(".sre-stop").first.click()
     says(running, "stopped")
 

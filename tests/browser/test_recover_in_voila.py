@@ -35,7 +35,9 @@ def test_the_studio_works_without_a_line_of_code(tmp_path: Path) -> None:
         steps.press("Enter")
         browser.locator(".sre-start").first.click()
         playwright.expect(status.first).to_contain_text("running")
-        app.moves(GRID)
+        before = app.pixels(GRID)
+        moved = f"before => !['', before].includes(({lab_page.PIXELS})('{GRID}'))"
+        browser.wait_for_function(moved, arg=before, polling=100)
         app.picture("voila-running")
         stop.click()
         playwright.expect(status.first).to_contain_text("stopped")

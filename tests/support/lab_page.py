@@ -148,12 +148,6 @@ class Page:
         """The picture that the page shows, as a data URL."""
         return self.page.evaluate(PIXELS, selector)
 
-    def moves(self, selector: str) -> None:
-        """Wait until this picture has other pixels."""
-        before = self.pixels(selector)
-        moved = f"([selector, before]) => !['', before].includes(({PIXELS})(selector))"
-        self.page.wait_for_function(moved, arg=[selector, before], polling=100)
-
     def drag(self, handle: Any, by: int) -> None:
         """Move a slider's handle with the mouse."""
         handle.scroll_into_view_if_needed()
