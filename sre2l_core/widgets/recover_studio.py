@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -20,13 +19,12 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
-from sre2l_core.recover.groups import initial_images
 from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import encode, svg
 from sre2l_core.widgets.panel import CONTROL_WIDTH, LABEL_WIDTH
 from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, layers_chart, look, short_name
-from sre2l_core.widgets.session import SessionPanel, small
+from sre2l_core.widgets.session import SessionPanel, small, start_pixels
 
 TERMS = {"loss": "total", "ce": "cross-entropy", "r_bn": "R_BN", "r_tv": "R_TV", "r_l2": "R_ℓ2"}
 GRID_WIDTH = 510
@@ -230,9 +228,7 @@ class RecoverStudio(SessionPanel):
                     if name in past.metrics or curve:  # a term that was switched off leaves a gap
                         curve.append((past.step, float(past.metrics.get(name, nan))))
             chart = curve_chart(self._curves, event.total, marks(stage.changes))
-        numbers = [f"{TERMS.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
-        numbers.append(f"the teacher recognises {view.known:.0%}")
-        return _Frame(view, chart, layers_chart(view.distances), " · ".join(numbers))
+        return _Frame(view, chart, layers_chart(view.distances), in_words(event, view.known))
 
     def show(self, frame: _Frame) -> None:
         """Write a frame; its images only where the timeline is at its end."""
@@ -252,8 +248,7 @@ class RecoverStudio(SessionPanel):
         self._columns = columns_of(self._labels, spec.resolution)
         self._watched.max = len(self._labels)
         if config.init == "noise":
-            noise = torch.cat([initial_images(config, spec, group, None) for group in groups])
-            self._noise = [(0, small(spec.to_uint8(noise)))]
+            self._noise = [(0, small(start_pixels(config, spec)))]
             names = [short_name(spec, label) for label in self._labels]
             self._view.look_back(
                 self._noise[0][1], names, self._columns, "The noise that a run starts from.", GRID_WIDTH
@@ -379,6 +374,12 @@ def curve_chart(curves: Mapping[str, svg.Points], steps: int, changes: svg.Marks
     return svg.line_chart(
         series, label=words, marks=changes, log=True, x_label="step", x_max=steps, width=430, height=200
     )
+
+
+def in_words(event: StepEvent, known: float) -> str:
+    """The terms of a step, and the share of the images that the teacher recognises."""
+    numbers = [f"{TERMS.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
+    return " · ".join([*numbers, f"the teacher recognises {known:.0%}"])
 
 
 def marks(changes: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:

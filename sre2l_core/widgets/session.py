@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import torch
 from PIL import Image
 from torch import Tensor
 
 from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import Config, RecoverConfig
+from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import unknown
 from sre2l_core.events import StepEvent
-from sre2l_core.recover import Recovery
+from sre2l_core.recover import Recovery, plan
+from sre2l_core.recover.groups import initial_images
 from sre2l_core.recover.replay import as_condensed_set, plain
 from sre2l_core.widgets import encode
 from sre2l_core.widgets.panel import LivePanel
@@ -175,6 +178,15 @@ def _opaque(picture: Image.Image) -> Image.Image:
     """On black: a GIF knows no half-transparent pixels."""
     ground = Image.new("RGBA", picture.size, "black")
     return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+
+
+def start_pixels(config: RecoverConfig, spec: DatasetSpec) -> Tensor:
+    """[N, C, H, W] uint8: the noise that a recovery starts from.
+
+    Raises:
+        ConfigError: if it starts from real data.
+    """
+    return spec.to_uint8(torch.cat([initial_images(config, spec, group, None) for group in plan(config, spec)]))
 
 
 def small(pixels: Tensor) -> Tensor:

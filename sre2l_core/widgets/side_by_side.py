@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -19,7 +18,6 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
-from sre2l_core.recover.groups import initial_images
 from sre2l_core.recover.pair import SIDES, Pair
 from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
@@ -27,7 +25,7 @@ from sre2l_core.widgets import encode, svg
 from sre2l_core.widgets.controls import control, set_value
 from sre2l_core.widgets.recover_studio import LIMITS, MANY_CLASSES, TERMS, titled
 from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, look
-from sre2l_core.widgets.session import SessionPanel, small
+from sre2l_core.widgets.session import SessionPanel, small, start_pixels
 
 WIDTH = 400
 """CSS pixels for the images of a side."""
@@ -192,9 +190,7 @@ class SideBySide(SessionPanel):
             return self.page([small(self.stage.of(side).pixels()) for side in SIDES])
         if self.config.init != "noise":
             return None
-        spec, groups = self._teacher.spec, plan(self.config, self._teacher.spec)
-        noise = [initial_images(self.config, spec, group, None) for group in groups]
-        return self.page([small(spec.to_uint8(torch.cat(noise)))] * 2)
+        return self.page([small(start_pixels(self.config, self._teacher.spec))] * 2)
 
     def page(self, sides: Sequence[Tensor]) -> Image.Image:
         """Both sides under their names."""
