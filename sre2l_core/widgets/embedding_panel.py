@@ -271,7 +271,7 @@ class EmbeddingPanel(LivePanel):
             f'<rect x="{WIDTH - TIP - 12}" y="2" width="{TIP + 4}" height="{TIP + 4}" {line}/>'
         )
         label = f"map of {len(real)} real images by the teacher's features"
-        self._still.value = charts.drawing([frame, words, *parts], WIDTH, HEIGHT, label)
+        self._still.value = svg.drawing([frame, words, *parts], WIDTH, HEIGHT, label)
 
     def _draw_moving(self) -> None:
         frame = self._shown()
@@ -292,7 +292,7 @@ class EmbeddingPanel(LivePanel):
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="none" stroke="{svg.INK}" stroke-width="2"/>')
         label = f"{len(frame.points)} condensed images on the map"
         sheet = _sheet(f"{self._uid}-m", frame.pixels)
-        self._moving.value = sheet + charts.drawing(parts, WIDTH, HEIGHT, label)
+        self._moving.value = sheet + svg.drawing(parts, WIDTH, HEIGHT, label)
         self._about.value = self._description() if self._chosen >= 0 else ""
 
     def _point(self, index: int, place: int, sheet: str, title: str, mark: str) -> str:
