@@ -1,16 +1,29 @@
-"""Make the README's pictures of the studio: `python docs/make_screenshots.py`, with Chromium and the test extra."""
+"""Make the README's pictures of the studio: `python docs/make_screenshots.py`, with Chromium and the test extra.
+
+`--all FOLDER [01 04 …]` instead looks at every notebook (or those named) as a reader does, at 1280 x 800: while its
+panels run, and from top to bottom when it is done, in the light and in the dark theme.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "tests/support"), str(HERE.parent)]
-from lab_page import Notebook, browse, serve  # noqa: E402
+from lab_page import DONE, Notebook, browse, serve  # noqa: E402
 
 NAME = "02_recover.ipynb"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+SCROLL = """to => {
+  const box = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer');
+  if (to !== null) box.scrollTop = to;
+  return [box.scrollTop, box.clientHeight, box.scrollHeight];
+}"""
+RUNNING = """() => [...document.querySelectorAll('.sre-status')].findIndex(
+  one => /running/.test(one.textContent) && Number(one.querySelector('progress')?.value) > 0)"""
 MARKS = """() => document.querySelectorAll('.sre-loss .sre-mark').length >= 2"""
 
 
@@ -36,7 +49,35 @@ def keep(notebook: Notebook, number: int, name: str) -> None:
     panel.screenshot(path=HERE / "images" / name)
 
 
-def main() -> None:
+def look(name: str, folder: Path, *, fast: bool) -> None:
+    """Every screen of one notebook, in both themes, the panels also while they run."""
+    with (
+        tempfile.TemporaryDirectory() as home,
+        serve(Path(home), [name], fast=fast) as address,
+        browse(address, name) as notebook,
+    ):
+        notebook.start()
+        for theme in (*THEMES, *THEMES):  # twice: two moments of the run
+            notebook.page.wait_for_function(f"() => ({RUNNING})() >= 0 || ({DONE})()", timeout=300_000)
+            if (number := notebook.page.evaluate(RUNNING)) < 0:
+                break
+            notebook.theme(THEMES[theme])
+            notebook.page.locator(".sre-panel").nth(number).evaluate("panel => panel.scrollIntoView()")
+            notebook.page.wait_for_timeout(1500)
+            notebook.page.screenshot(path=folder / f"{name[:2]}-running-{number}-{theme}.png")
+        notebook.finished()
+        for theme, title in THEMES.items():
+            notebook.theme(title)
+            number, top, bottom = 0, 0.0, 1.0
+            while top < bottom:
+                notebook.page.evaluate(SCROLL, top)
+                notebook.page.wait_for_timeout(700)
+                notebook.page.screenshot(path=folder / f"{name[:2]}-{theme}-{number:02d}.png")
+                top, height, whole = notebook.page.evaluate(SCROLL, None)
+                number, top, bottom = number + 1, top + height - 40, whole - 50
+
+
+def readme() -> None:
     """Run the recover lesson once and take both pictures."""
     (HERE / "images").mkdir(exist_ok=True)
     with (
@@ -54,6 +95,21 @@ def main() -> None:
             notebook.page.evaluate(f"{cells}.findIndex(c => c.model.sharedModel.source.includes('pair.start()'))")
         )
         keep(notebook, 1, "side_by_side.png")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="screenshots of the notebooks in a real JupyterLab")
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="every screen of the notebooks, into this folder")
+    parser.add_argument("--fast", action="store_true", help="with small budgets")
+    parser.add_argument("numbers", nargs="*", help="which notebooks, such as 01 04; all by default")
+    given = parser.parse_args()
+    if given.all is None:
+        return readme()
+    given.all.mkdir(parents=True, exist_ok=True)
+    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        if not given.numbers or path.name[:2] in given.numbers:
+            look(path.name, given.all, fast=given.fast)
 
 
 if __name__ == "__main__":

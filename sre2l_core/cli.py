@@ -35,12 +35,14 @@ class Machine:
     """auto, cpu, cuda, cuda:1, mps, ..."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the device has it in hardware"""
+    compile: bool = False
+    """compile the recovery step: minutes at the start, earned back by long runs on large networks"""
 
     def runtime(self) -> Runtime:
         """The device, as stages take it."""
         from sre2l_core.runtime import Runtime
 
-        return Runtime.auto(self.device, self.precision)
+        return Runtime.auto(self.device, self.precision, self.compile)
 
 
 @dataclass(frozen=True, kw_only=True)

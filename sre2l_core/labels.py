@@ -124,7 +124,8 @@ class LiveLabels:
         teacher.spec.check_fits(condensed.spec)
         self.config, self.teacher_id = config, teacher.id
         self.runtime = runtime or Runtime.auto()
-        self._net, self._condensed = self.runtime.place(teacher.net), condensed
+        place = self.runtime.place if config.teacher_mode == "batch" else self.runtime.place_folded
+        self._net, self._condensed = place(teacher.net), condensed
 
     @property
     def condensed_id(self) -> str:
@@ -139,9 +140,12 @@ class LiveLabels:
     @torch.no_grad()
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits on `pixels` [B, C, S, S]."""
-        parts = self.config.batch_split if self.config.teacher_mode == "batch" else 1
+        own = (
+            self.config.teacher_mode == "batch"
+        )  # statistics of the batch: its parts are a setting, not a matter of speed
+        parts = pixels.chunk(self.config.batch_split) if own else self.runtime.passes(pixels)
         with labelling(self._net, self.config), self.runtime.autocast():
-            return torch.cat([self._net(self.runtime.batch(part)).float() for part in pixels.chunk(parts)])
+            return torch.cat([self._net(self.runtime.batch(part)).float() for part in parts])
 
 
 @contextmanager

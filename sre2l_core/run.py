@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from sre2l_core.events import StepEvent
 
 _POLL_SECONDS = 0.02
-_VIEW_SHARE = 0.1
-"""Processor time of a throttled `on_event`, as a share of the time until the next: a slow view is asked less often."""
+_VIEW_SHARE, _VIEW_CREDIT = 0.1, 0.05
+"""Of each second, the share of processor time that a throttled `on_event` may take, and the seconds it may owe: a slow
+view is asked less often, and one slow frame among quick ones holds nothing up."""
 
 
 class State(StrEnum):
@@ -97,7 +98,7 @@ class Run:
         self._on_event, self._on_state = on_event, on_state
         self._retune: Callable[..., Any] | None = getattr(stage, "retune", None)
         self._frame_seconds = 0.0 if max_fps is None else 1 / max_fps
-        self._publish_next = float("-inf")
+        self._publish_next = self._debt_free = float("-inf")
         self._waiting: StepEvent | None = None
         self._changes: dict[str, Any] = {}
         self._condition = threading.Condition()
@@ -244,10 +245,14 @@ class Run:
     def _publish(self) -> None:
         event, self._waiting = self._waiting, None
         if event is not None and self._on_event is not None:
-            start = time.thread_time()
+            start, worked = time.monotonic(), time.thread_time()
             self._guarded(self._on_event, event)
-            spent, end = time.thread_time() - start, time.monotonic()
-            self._publish_next = end + max(self._frame_seconds, spent / _VIEW_SHARE if self._frame_seconds else 0)
+            if self._frame_seconds:
+                spent = time.thread_time() - worked
+                self._debt_free = max(self._debt_free, start) + spent / _VIEW_SHARE
+                # A beat of its own: counted from the last frame, steps a little shorter would miss every other one.
+                beat = max(self._publish_next + self._frame_seconds, start + self._frame_seconds / 2)
+                self._publish_next = max(beat, self._debt_free - _VIEW_CREDIT / _VIEW_SHARE)
 
     def _guarded(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +11,7 @@ from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 from torch.utils._pytree import tree_leaves
 
 from sre2l_core.errors import ConfigError
@@ -28,7 +30,7 @@ class Runtime:
     """Compile the recovery step: minutes at the start, which only long runs on large networks earn back."""
 
     @classmethod
-    def auto(cls, device: str = "auto", precision: Precision = "auto") -> Self:
+    def auto(cls, device: str = "auto", precision: Precision = "auto", compile: bool = False) -> Self:
         """The best device there is, bf16 where it has it in hardware; `precision="fp32"` for bitwise comparisons.
 
         Raises:
@@ -43,9 +45,8 @@ class Runtime:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"device {device!r} cannot be used ({reason}). Use --device cpu or auto.") from None
         if precision == "auto":
-            fast = chosen.type == "cuda" and torch.cuda.is_bf16_supported()
-            precision = "bf16" if fast else "fp32"
-        return cls(chosen, precision)
+            precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
+        return cls(chosen, precision, compile)
 
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 for the network's forward pass, or nothing."""
@@ -77,6 +78,17 @@ class Runtime:
         """Move a network to the device; channels last, the layout of fast convolutions, where that is safe."""
         return net.to(self.device).to(memory_format=self._layout)
 
+    def place_folded(self, net: nn.Module) -> nn.Module:
+        """A copy of a network in eval mode with BatchNorm folded into the convolutions, if the network can be traced.
+
+        For passes without gradients: the same outputs but for rounding, and nothing left to listen to.
+        """
+        try:
+            net = fuse(net)
+        except Exception:  # tracing fails in as many ways as networks are written; as they are, they work too
+            net = copy.deepcopy(net)
+        return self.place(net)
+
     def batch(self, images: Tensor) -> Tensor:
         """Move images [B, C, H, W] to the device in the network's memory format."""
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
@@ -94,7 +106,23 @@ class Runtime:
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1, min(_BUSY_GPU // group_pixels, int(free // (_BYTES_PER_PIXEL * group_pixels))))
 
+    def passes(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images [B, C, H, W] in parts whose activations stay in a CPU's cache; for networks in eval mode."""
+        if self.device.type != "cpu":
+            return (images,)
+        return images.split(max(_LEAST_IN_PASS, _CACHED_CPU // images[0, 0].numel()))
 
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Older versions of torch cannot tell what a CPU has.
+    has = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+_CACHED_CPU, _LEAST_IN_PASS = 2**15, 4
+"""Pixels in a pass without gradients, 8 images of 64x64; in fewer than four images weights are read too often."""
 _BUSY_CPU, _BUSY_GPU = 2**13, 2**20
 """Pixels in a pass from which on more groups bring nothing: 32 images of 16x16, or 256 of 64x64."""
 _BYTES_PER_PIXEL = 2**15

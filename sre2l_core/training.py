@@ -116,7 +116,7 @@ def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 5
     try:
         for images, labels in split.eval_batches(batch_size, runtime.device):
             with runtime.autocast():
-                logits = net(runtime.batch(images))
+                logits = torch.cat([net(runtime.batch(part)) for part in runtime.passes(images)])
             ranked = logits.float().topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
             top1 += int(ranked[:, 0].sum())
             top5 += int(ranked.any(1).sum())

@@ -53,7 +53,7 @@ def test_labels_belong_to_the_pixels_of_any_batch(
     for one, other in zip(*(lesson.batches(epoch, settings, seed, cpu) for lesson in lessons), strict=True):
         expected = tiny_teacher.net(one.pixels)
         assert one.pixels.equal(other.pixels)
-        assert other.soft.equal(expected)
+        torch.testing.assert_close(other.soft, expected, atol=1e-5, rtol=1e-5)  # BatchNorm folded into convolutions
         torch.testing.assert_close(one.soft, expected, atol=2e-5, rtol=2**-10)  # float16 on disk
         assert one.soft.dtype == torch.float32
         seen += len(one.pixels)

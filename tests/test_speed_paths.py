@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from sre2l_core import storage
 from sre2l_core.artifacts import Teacher, empty_network
-from sre2l_core.bn_stats import bn_statistics, layer_distances
+from sre2l_core.bn_stats import batchnorms, bn_statistics, layer_distances
 from sre2l_core.config import RecoverConfig, ViewConfig
 from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError
@@ -213,3 +213,42 @@ def test_narrow_networks_do_not_crash_in_float32():
         "for _ in range(3): net(runtime.batch(torch.randn(20, 3, 64, 64))).sum().backward()"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_folded_network_says_the_same_and_has_no_batchnorm_left(cpu, name):
+    net, images = teacher_of(name).net.eval(), torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        folded = cpu.place_folded(net)
+        torch.testing.assert_close(folded(images), net(images), rtol=1e-3, atol=1e-4)
+    assert batchnorms(net)
+    assert not batchnorms(folded)
+
+
+class Branching(torch.nn.Module):
+    """Cannot be traced: what it does depends on what it sees."""
+
+    def forward(self, images):
+        return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+
+
+def test_a_network_that_cannot_be_folded_is_used_as_it_is(cpu):
+    images = torch.randn(2, 3, 4, 4)
+    net = Branching()
+    assert cpu.place_folded(net)(images).equal(net(images))
+
+
+def test_passes_are_all_images_in_order(cpu):
+    images = torch.arange(40.0)[:, None, None, None].expand(40, 1, 64, 64)
+    parts = cpu.passes(images)
+    assert [len(part) for part in parts] == [8] * 5
+    assert torch.cat(parts).equal(images)
+    assert [len(part) for part in cpu.passes(torch.zeros(9, 3, 512, 512))] == [4, 4, 1]
+
+
+def test_auto_means_bf16_where_a_processor_multiplies_it(monkeypatch):
+    for has, precision in (({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "fp32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has, raising=False)
+        assert Runtime.auto("cpu").precision == precision
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert Runtime.auto("cpu").precision == "fp32"

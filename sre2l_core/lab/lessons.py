@@ -20,11 +20,13 @@ def teacher_for(
 
     Args:
         recipe: one of `presets`.
-        epochs: squeeze for so long instead of the recipe's own.
+        epochs: squeeze for so long instead of the recipe's own; a warm-up is cut to fit.
         data: the recipe's data, if it is at hand already.
         runtime: device and precision.
     """
     if recipe.squeeze.pretrained and data is None:
         return from_weights(recipe.squeeze.backbone, recipe.squeeze.pretrained)
-    config = recipe.squeeze if epochs is None else recipe.squeeze.but(epochs=epochs)
+    config = recipe.squeeze
+    if epochs is not None:
+        config = config.but(epochs=epochs, warmup_epochs=min(config.warmup_epochs, epochs - 1))
     return squeeze(load_data(recipe.data) if data is None else data, config, runtime=runtime)

@@ -151,8 +151,11 @@ def rows_figure(rows: Mapping[str, Tensor], columns: Sequence[str] = (), *, titl
     axes.imshow(page, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if size < 64 else "antialiased")
     middle = [(size + gap) * index + (size - 1) / 2 for index in range(max(count, len(rows)))]
     axes.set_yticks(middle[: len(rows)], list(rows))
-    axes.set_xticks(middle[: len(columns)], [name.split(",")[0] for name in columns])
+    names = [name.split(",")[0][:13] for name in columns]
+    axes.set_xticks(middle[: len(columns)], names)
     axes.tick_params(length=0, labelsize=9, labeltop=True, labelbottom=False)
+    if max(map(len, names), default=0) > 8:
+        axes.tick_params(axis="x", labelsize=7)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=10)
     return figure
@@ -214,7 +217,8 @@ def soft_label_figure(
         "interpolation": "nearest" if spec.resolution < 64 else "antialiased",
     }
     pictures[0].imshow(tile(condensed.images[ids], 1), **shown)
-    pictures[0].set_title(f"image of class {spec.class_names[int(condensed.labels[index])]}", fontsize=10)
+    own = spec.class_names[int(condensed.labels[index])].split(",")[0]
+    pictures[0].set_title(f"image of class {own}", fontsize=10)
     for number, epoch in enumerate(epochs):
         params, colour = labels.views(epoch), CROP_COLOURS[number % len(CROP_COLOURS)]
         crop = render(condensed.images, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
@@ -231,6 +235,8 @@ def soft_label_figure(
         names = [spec.class_names[label].split(",")[0] for label in top_classes.tolist()]
         bars[number + 1].bar(names, share[top_classes].numpy(), color=colour)
         bars[number + 1].tick_params(labelsize=8, length=2)
+        if max(map(len, names)) > 2:
+            bars[number + 1].tick_params(axis="x", labelrotation=90)
         bars[number + 1].spines[["top", "right"]].set_visible(False)
     bars[0].set_axis_off()
     bars[1].tick_params(labelleft=True)

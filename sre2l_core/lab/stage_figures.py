@@ -23,7 +23,7 @@ from sre2l_core.lab.crops import Crops
 from sre2l_core.lab.diagnose import LayerMemory
 from sre2l_core.lab.plots import GREY, tile
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a7a00", "#56b4e9", "#b35900", "#7a6fd0", "#2f9e9e", "#a05a5a")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a7a00", "#72727c", "#8a4a2a", "#7a6fd0", "#25a9bd", "#d1495b")
 MANY = 20
 """Classes up to which a confusion matrix has numbers in it."""
 Points = Sequence[tuple[float, float]]
@@ -40,7 +40,7 @@ def training_figure(
     curves: Mapping[str, Points], memory: Sequence[LayerMemory], counts: Tensor, spec: DatasetSpec
 ) -> Figure:
     """Accuracy of a training, the mean that its BatchNorm layers remember, and the confusion matrix."""
-    figure = Figure(figsize=(11, 3.5), layout="constrained")
+    figure = Figure(figsize=(8.6, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.1, 1))
     for number, (name, points) in enumerate(curves.items()):
         if points:
@@ -63,8 +63,8 @@ def _memory(axes: Axes, memory: Sequence[LayerMemory]) -> None:
         axes.plot([], [], color=COLOURS[number], linewidth=4, label=name)
     axes.axhline(0, color=GREY, linewidth=0.7)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-    _plain(axes, "what BatchNorm remembers, over channels", "BatchNorm layer")
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    _plain(axes, "what BatchNorm remembers", "BatchNorm layer")
 
 
 def _confusion(axes: Axes, counts: Tensor, spec: DatasetSpec) -> None:
@@ -75,7 +75,7 @@ def _confusion(axes: Axes, counts: Tensor, spec: DatasetSpec) -> None:
             dark = float(share[row, column]) > 0.5
             text = str(int(counts[row, column]))
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "#111827")
-        names = [name.split(",")[0][:10] for name in spec.class_names]
+        names = [name.split(",")[0][:12] for name in spec.class_names]
         axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
         axes.set_yticks(range(len(names)), names)
     _plain(axes, "validation images", "predicted")
@@ -89,7 +89,7 @@ def students_figure(
     hollow: Sequence[str] = (),
 ) -> Figure:
     """Curves of students with seeds, and the accuracy of each class beside the baselines (rings)."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.6, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     for number, (name, lines) in enumerate(groups.items()):
         colour, whole = COLOURS[number % len(COLOURS)], min((len(line) for line in lines), default=0)
@@ -102,7 +102,7 @@ def students_figure(
             left.plot(
                 mean[:, 0], mean[:, 1], style, color=colour, linewidth=2, marker="o", markevery=[-1], markersize=5
             )
-    left.set_ylim(0, 1.02)
+    left.set(xlim=(0, None), ylim=(0, 1.02))
     _plain(left, "accuracy on real images", "optimiser step")
     classes = [name.split(",")[0] for name in spec.class_names]
     shown = telling_classes(by_class)
@@ -116,7 +116,8 @@ def students_figure(
     right.set_ylim(0, 1.04)
     _plain(right, "accuracy of each class (rings: real images)", "")
     if by_class:
-        figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside right center")
+        handles, names = right.get_legend_handles_labels()
+        figure.legend(handles, names, frameon=False, fontsize=9, ncols=3, loc="outside lower center")
     return figure
 
 
@@ -132,7 +133,7 @@ def telling_classes(by_class: Mapping[str, Tensor], most: int = MANY) -> list[in
 def crops_figure(image: Tensor, crops: Crops, spec: DatasetSpec, temperature: float, count: int = 6) -> Figure:
     """One image with its crops outlined, the crops, and the five likeliest classes of each at a temperature."""
     count = min(count, len(crops))
-    figure = Figure(figsize=(1.75 * (count + 1), 3.5), layout="constrained")
+    figure = Figure(figsize=(1.22 * (count + 1), 2.9), layout="constrained")
     pictures, rows = figure.subplots(2, count + 1, height_ratios=(1, 1.05), sharex="row")
     how = {
         "cmap": "gray",
@@ -148,10 +149,15 @@ def crops_figure(image: Tensor, crops: Crops, spec: DatasetSpec, temperature: fl
         pictures[0].plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]], color=colour, linewidth=1.4)
         pictures[number + 1].imshow(tile(crops.pixels[number : number + 1], 1), **how)
         pictures[number + 1].set_title(f"crop {number + 1}", fontsize=9, color=colour)
-        names = [spec.class_names[label].split(",")[0][:12] for label, _ in found][::-1]
-        rows[number + 1].barh(range(len(names)), [share for _, share in found][::-1], color=colour)
-        rows[number + 1].set_yticks(range(len(names)), names)
-        rows[number + 1].tick_params(labelsize=8, length=2)
+        names = [spec.class_names[label].split(",")[0][:16] for label, _ in found][::-1]
+        long = max(map(len, names)) > 2  # such names stand on the bars
+        rows[number + 1].barh(
+            range(len(names)), [share for _, share in found][::-1], color=colour, alpha=0.5 if long else 1
+        )
+        rows[number + 1].set_yticks(range(len(names)), [""] * len(names) if long else names)
+        for place, name in enumerate(names if long else ()):
+            rows[number + 1].text(0, place, f" {name}", va="center", fontsize=7)
+        rows[number + 1].tick_params(labelsize=7, length=2)
         rows[number + 1].spines[["top", "right"]].set_visible(False)
     rows[0].set_axis_off()
     rows[0].text(0.0, 0.5, f"soft labels\nat T = {temperature:g}", transform=rows[0].transAxes, va="center", fontsize=9)
@@ -168,9 +174,9 @@ def map_figure(
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     axes = figure.subplots()
     present = labels.unique().tolist()
-    palette = colormaps["tab10" if len(present) <= 10 else "tab20"]
+    palette = COLOURS if len(present) <= len(COLOURS) else colormaps["tab20"](range(20))
     for number, label in enumerate(present):
-        own, colour = (labels == label).numpy(), palette(number % palette.N)
+        own, colour = (labels == label).numpy(), palette[number % len(palette)]
         dots, squares = points[:real][own[:real]], points[real:][own[real:]]
         axes.scatter(dots[:, 0], dots[:, 1], s=9, color=colour, alpha=0.5, linewidths=0)
         name = spec.class_names[label].split(",")[0]

@@ -191,7 +191,7 @@ def class_dots(
     """
     left = min(max((7 * len(name) for name in names), default=10) + 12, width // 3)
     height = row * max(len(names), 2) + 34
-    axis = Axis(left, 4, width - 14, height - 30, (0, 1), (0, 1))
+    axis = Axis(left, 4, width - 20, height - 30, (0, 1), (0, 1))
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = axis.across(tick)

@@ -38,6 +38,12 @@ WALK, SETTLE = 20, 150
 """Iterations of t-SNE for each frame, and for the last."""
 SHEET_COLUMNS = 20
 SETS = ("real", "condensed")
+LINE = f'fill="none" stroke="{svg.FAINT}"'
+FRAME = (
+    f'<rect x="1" y="1" width="{WIDTH - TIP - 26}" height="{HEIGHT - 2}" {LINE}/>'
+    f'<rect x="{WIDTH - TIP - 12}" y="2" width="{TIP + 4}" height="{TIP + 4}" {LINE}/>'
+)
+"""Of the map, and of the place for an image."""
 
 
 class Wandering(Recovery):
@@ -196,7 +202,10 @@ class EmbeddingPanel(LivePanel):
         self._frame = self._bounds = None
         self._numbers.value = f"{self._per_class} real images a class (dots); condensed ones will be squares"
         self._sheet.value = self._style()
-        self._still.value = svg.scatter([], [], [], label="map of the teacher's features", width=WIDTH, height=HEIGHT)
+        middle = f'x="{(WIDTH - TIP) // 2}" y="{HEIGHT // 2}" text-anchor="middle" fill="{svg.MUTED}"'
+        words = f"<text {middle}>nothing yet</text>"
+        label = "map of the teacher's features, nothing yet"
+        self._still.value = svg.drawing([FRAME, words], WIDTH, HEIGHT, label)
         self._moving.value = self._about.value = ""
 
     def final(self, seed: int = 0) -> Figure:
@@ -261,17 +270,13 @@ class EmbeddingPanel(LivePanel):
             dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{svg.colour(groups[index])}" fill-opacity="0.55"/>'
             parts.append(self._point(index, index, "r", title, dot))
         for number, name in enumerate(names):
-            x, y = WIDTH - TIP - 8, TIP + 44 + 18 * number
+            x, y = WIDTH - TIP - 8, TIP + 30 + 18 * number
             parts.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{svg.colour(number)}"/>')
             parts.append(f'<text x="{x + 10}" y="{y}" fill="{svg.INK}">{html.escape(name[:14])}</text>')
-        words = f'<text x="{WIDTH - TIP - 12}" y="{TIP + 22}" fill="{svg.MUTED}">point at one</text>'
-        line = f'fill="none" stroke="{svg.FAINT}"'
-        frame = (
-            f'<rect x="1" y="1" width="{WIDTH - TIP - 26}" height="{HEIGHT - 2}" {line}/>'
-            f'<rect x="{WIDTH - TIP - 12}" y="2" width="{TIP + 4}" height="{TIP + 4}" {line}/>'
-        )
+        middle = f'x="{WIDTH - TIP // 2 - 10}" text-anchor="middle" fill="{svg.MUTED}"'
+        words = f'<text {middle} y="{TIP // 2}">point at one</text><text {middle} y="{TIP // 2 + 16}">to see it</text>'
         label = f"map of {len(real)} real images by the teacher's features"
-        self._still.value = svg.drawing([frame, words, *parts], WIDTH, HEIGHT, label)
+        self._still.value = svg.drawing([FRAME, words, *parts], WIDTH, HEIGHT, label)
 
     def _draw_moving(self) -> None:
         frame = self._shown()

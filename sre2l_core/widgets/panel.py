@@ -32,12 +32,12 @@ from sre2l_core.run import Run, Stage, State
 from sre2l_core.widgets.controls import control, set_value
 from sre2l_core.widgets.encode import encoded
 
-MAX_FPS = 10
-"""Upper bound on frames a second; between two there is also the time to make one and to finish the step under way."""
+MAX_FPS = 9
+"""Upper bound on frames a second: enough to look alive, and each costs the worker time."""
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 CONTROL_WIDTH, LABEL_WIDTH = "276px", "100px"
 """Three controls stand side by side in a window of 1280 pixels; every label fits."""
-GRID = {"grid_template_columns": f"repeat(auto-fill, {CONTROL_WIDTH})", "grid_gap": "0 6px"}
+GRID = {"grid_template_columns": f"repeat(auto-fill, {CONTROL_WIDTH})", "grid_gap": "0 6px", "align_items": "center"}
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
@@ -46,6 +46,10 @@ STYLE = """<style>
 .sre-panel .sre-heading { font-weight: 600; font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-status { font-variant-numeric: tabular-nums; }
 .sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
+.sre-panel progress { vertical-align: middle; margin: -2px 4px 0 0; }
+.sre-panel .widget-readout { text-align: left; min-width: 76px; margin-left: 10px; }
+.sre-panel .widget-readout.overflow { box-shadow: none; }
+.sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
 </style>"""
 

@@ -362,6 +362,8 @@ class RecoverStudio(SessionPanel):
         super()._render()
         if not self._closed:
             self._teacher.disabled = self._classes.disabled = self.busy
+            # ipywidgets' page lets a disabled TagsInput look and work as ever
+            (self._classes.add_class if self.busy else self._classes.remove_class)("sre-off")
 
 
 def curve_chart(curves: Mapping[str, svg.Points], steps: int, changes: svg.Marks) -> str:

@@ -283,6 +283,8 @@ class RelabelPanel(LivePanel):
         """A card for each crop: its pixels, and the five likeliest classes."""
         spec, cards = self.condensed.spec, []
         own = spec.class_names[int(self.condensed.labels[crops.index])].split(",")[0]
+        short = max(map(len, spec.class_names)) <= 6
+        width = 156 if short else 290  # three or two cards in a row
         for number, found in enumerate(crops.top(5, self._temperature)):
             picture = to_pil(
                 shrunk(crops.pixels[number : number + 1], SIDE)[0] if spec.resolution > SIDE else crops.pixels[number]
@@ -290,15 +292,15 @@ class RelabelPanel(LivePanel):
             names = [spec.class_names[label].split(",")[0] for label, _ in found]
             values = dict(zip(names, (share for _, share in found), strict=True))
             chart = svg.bars(
-                values, label=f"soft label of crop {number + 1}", high=1, text="{:.0%}", width=SIDE + 50, row=16,
+                values, label=f"soft label of crop {number + 1}", high=1, text="{:.0%}", width=width, row=21,
                 highlight=[name for name in names if name != own],
             )  # fmt: skip
             look = f"width: {SIDE}px; height: {SIDE}px; outline: 2px solid {svg.colour(number)}; margin: 3px"
             image = f'<img class="sre-pixels" style="{look}" alt="crop {number + 1}" src="{charts.data_url(picture)}">'
             mirrored = ", mirrored" if bool(crops.flip[number]) else ""
             cards.append(
-                f'<div style="width: {SIDE + 54}px">'
-                f'<div class="sre-caption">crop {number + 1}{mirrored}</div>{image}{chart}</div>'
+                f'<div><div class="sre-caption">crop {number + 1}{mirrored}</div>'
+                f'<div style="display: flex; align-items: center">{image}{chart}</div></div>'
             )
         title = charts.titled(f"What the teacher says about each crop, at temperature {self._temperature:g}", "")
         note = f'<div class="sre-caption">Blue: the image\'s own class ({html.escape(own)}); orange: others.</div>'

@@ -210,7 +210,8 @@ class SqueezePanel(LivePanel):
         """Empty charts."""
         self._frame = None
         self._numbers.value = f"{html.escape(self._network())} on {len(self.data.train):,} images of {self.data.name}"
-        self._draw(Training(0), [])
+        config: Any = self.config
+        self._draw(Training(config.epochs * batch_count(len(self.data.train), config.batch_size)), [])
 
     def figure(self) -> Figure:
         """Accuracy, BatchNorm's memory and the confusion matrix, as a figure that stays."""
@@ -271,7 +272,8 @@ class SqueezePanel(LivePanel):
         if len(names) > MANY:
             return charts.titled(title, "", note)
         numbers = charts.matrix(counts.tolist(), names, label="confusion matrix", across="predicted", down="true class")
-        return charts.titled(title, numbers, note)
+        beside = f'<div class="sre-caption" style="margin-top: 36px">{note}</div>'
+        return charts.titled(title, f'<div style="display: flex; gap: 24px">{numbers}{beside}</div>')
 
 
 def _memory_note(start: float) -> str:

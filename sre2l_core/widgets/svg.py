@@ -16,7 +16,7 @@ FAINT = "var(--jp-border-color2, #9e9e9e)"
 MUTED = "var(--jp-ui-font-color2, currentColor)"
 ACCENT = "var(--jp-brand-color1, #1976d2)"
 WARNING = "var(--jp-warn-color1, #e65100)"
-PALETTE = ("#3a86c8", "#e07b00", "#1a9e76", "#c969a5", "#8a7a00", "#5b9bd5", "#b35900", "#7a6fd0", "#2f9e9e", "#a05a5a")
+PALETTE = ("#3a86c8", "#e07b00", "#1a9e76", "#c969a5", "#8a7a00", "#82828c", "#9a5a3a", "#7a6fd0", "#25a9bd", "#d1495b")
 DASHES = ("", "6 3", "2 2", "8 3 2 3")
 MAX_POINTS = 160
 
@@ -54,7 +54,7 @@ def line_chart(
     kept = {name: thinned(points) for name, points in series.items()}
     values = [y for points in kept.values() for _, y in points if _drawable(y, log)]
     last = max((x for points in kept.values() for x, _ in points), default=0)
-    right = max(x_max or last, 1e-9)
+    right = x_max or last or 1
     low, high = y_range or _range(values, log)
     axis = Axis(left=46, top=24, right=width - 10, bottom=height - 34, x=(0, right), y=(low, high), log=log)
     parts = frame(axis, ticks(low, high, log), x_ticks(right), x_label)
@@ -382,8 +382,8 @@ def _legend(names: Sequence[str], axis: Axis, styles: Sequence[tuple[int, int]],
 
 
 def placeholder(text: str, axis: Axis) -> str:
-    """Words in the middle of a chart without data."""
-    at, up = (axis.left + axis.right) / 2, (axis.top + axis.bottom) / 2
+    """Words in a chart without data, between two rules."""
+    at, up = (axis.left + axis.right) / 2, axis.top + 0.4 * (axis.bottom - axis.top)
     return f'<text x="{at}" y="{up}" text-anchor="middle" fill="{MUTED}">{html.escape(text)}</text>'
 
 

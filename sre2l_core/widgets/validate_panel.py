@@ -14,6 +14,7 @@ from torch import Tensor
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
+from sre2l_core.data.split import batch_count
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.lab.classroom import Classroom, settings_for
@@ -71,9 +72,9 @@ class ValidatePanel(LivePanel):
         self._table = ipywidgets.HTML().add_class("sre-table")
         self._classes = ipywidgets.HTML().add_class("sre-classes")
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 20px"}
-        above = ipywidgets.HBox([self._curves, self._table], layout=wrap)
+        below = ipywidgets.HBox([self._table, self._classes], layout=wrap | {"margin": "8px 0 0"})
         limits: dict[str, tuple[float, float]] = {"seeds": (1, 10), "temperature": (0.1, 100), "lr": (1e-4, 1)}
-        super().__init__(config, [above, self._classes], name=name, limits=limits)
+        super().__init__(config, [self._curves, below], name=name, limits=limits)
         if self.temperatures:
             self.controls["temperature"].layout.display = "none"
 
@@ -123,7 +124,9 @@ class ValidatePanel(LivePanel):
         self._frame = None
         how = "made on the fly" if isinstance(self.labels, LiveLabels) else "stored"
         self._numbers.value = f"{len(self.condensed)} condensed images, soft labels {how}"
-        self._draw(_Frame("", {}, [], {}, 1))
+        config: Any = self.config
+        steps = config.epochs * batch_count(len(self.condensed), config.batch_size)
+        self._draw(_Frame("", {}, [], {}, steps))
 
     def figure(self) -> Figure:
         """Curves and classes as a figure that stays."""
@@ -140,7 +143,7 @@ class ValidatePanel(LivePanel):
         known = [y for lines in frame.curves.values() for line in lines for _, y in line]
         chart = charts.seed_chart(
             frame.curves, label="accuracy of the students on real images against their optimiser steps",
-            x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=660,
+            x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=820,
         )  # fmt: skip
         seeds = max((len(lines) for lines in frame.curves.values()), default=0)
         note = f"Thick: mean of {seeds} seeds; thin: each seed." if seeds > 1 else ""
@@ -170,7 +173,7 @@ class ValidatePanel(LivePanel):
             label="accuracy of each class by setting",
             hollow=_baselines(frame),
             numbers=numbers,
-            width=470,
+            width=410,
         )
         worth = "Rings: real images. Colours as above."
         self._classes.value = charts.titled("Each class, students that are done", dots, worth) if groups else ""

@@ -4,7 +4,6 @@
 """
 
 import os
-from pathlib import Path
 
 import lab_page
 import pytest
@@ -22,8 +21,8 @@ SETTLED = f"""before => ({lab_page.PIXELS})('{GRID}') !== before
   && document.querySelector('.sre-numbers').innerText.includes('recognises')"""
 
 
-def test_all_cells_run_and_the_sliders_work(tmp_path: Path) -> None:
-    with lab_page.serve(tmp_path, [NAME]) as address, lab_page.browse(address, NAME) as notebook:
+def test_all_cells_run_and_the_sliders_work(lab: str) -> None:
+    with lab_page.browse(lab, NAME) as notebook:
         page = notebook.page
         notebook.picture("opened")
         notebook.run_all()

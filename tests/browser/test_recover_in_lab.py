@@ -5,7 +5,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import lab_page
 import pytest
@@ -17,27 +17,17 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(lab_page.CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
 ]
-GRID, STATUS = "img.sre-grid", ".sre-status"
+GRID = "img.sre-grid"
 PANEL = "() => document.querySelector('.sre-panel').scrollIntoView()"
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(lab: str) -> Iterator[Notebook]:
     """Return the notebook, open and run from top to bottom."""
-    name = "02_recover.ipynb"
-    with (
-        lab_page.serve(tmp_path_factory.mktemp("lab"), [name]) as address,
-        lab_page.browse(address, name) as opened,
-    ):
+    with lab_page.browse(lab, "02_recover.ipynb") as opened:
         opened.run_all()
         opened.python("studio.change(steps=1_000_000)")
         yield opened
-
-
-def says(notebook: Notebook, text: str) -> None:
-    """Wait until the studio's state line says so."""
-    has = f"() => document.querySelector('{STATUS}')?.textContent.includes({json.dumps(text)})"
-    notebook.page.wait_for_function(has)
 
 
 def changes(notebook: Notebook) -> list[tuple[str, object]]:
@@ -46,18 +36,10 @@ def changes(notebook: Notebook) -> list[tuple[str, object]]:
     return [(change["field"], change["new"]) for change in log]
 
 
-def until(notebook: Notebook, holds: Callable[[], bool]) -> None:
-    for _ in range(100):
-        if holds():
-            return
-        notebook.page.wait_for_timeout(100)
-    raise AssertionError("it never came to that")
-
-
 def moves(notebook: Notebook) -> None:
     """Wait until other pixels are shown."""
     before = notebook.pixels(GRID)
-    until(notebook, lambda: notebook.pixels(GRID) not in ("", before))
+    notebook.until(lambda: notebook.pixels(GRID) not in ("", before))
 
 
 @pytest.fixture
@@ -65,9 +47,9 @@ def running(notebook: Notebook) -> Iterator[Notebook]:
     """Return the notebook with the studio in view, started by its button."""
     notebook.python("studio.reset(); studio.change(alpha_bn=1.0, crop_scale=(0.5, 1.0))")
     notebook.page.evaluate(PANEL)
-    says(notebook, "ready")
+    notebook.says("ready")
     notebook.page.locator(".sre-start").first.click()
-    says(notebook, "running")
+    notebook.says("running")
     yield notebook
     notebook.python("studio.stop(); studio.wait(20)")
 
@@ -75,50 +57,59 @@ def running(notebook: Notebook) -> Iterator[Notebook]:
 def test_sliders_dragged_during_a_run_reach_pixels_and_log(running: Notebook) -> None:
     moves(running)
     running.drag(running.page.locator(".sre-crop-scale .noUi-handle").first, 12)
-    until(running, lambda: len(changes(running)) == 1)
+    running.until(lambda: len(changes(running)) == 1)
     running.drag(running.page.locator(".sre-alpha-bn .noUi-handle").first, -200)
-    until(running, lambda: len(changes(running)) == 2)
+    running.until(lambda: len(changes(running)) == 2)
     (crop, scale), weight = changes(running)
     assert crop == "crop_scale"
     assert 0.5 < scale[0] < 1
     assert weight == ("alpha_bn", 0.0)
     assert running.page.locator(".sre-alpha-bn .widget-readout").first.inner_text() == "off"
     moves(running)
-    until(running, lambda: running.page.locator(".sre-loss").first.locator(".sre-mark").count() == 2)
+    running.until(lambda: running.page.locator(".sre-loss").first.locator(".sre-mark").count() == 2)
     running.picture("recover-dragged")
 
 
 def test_paused_pixels_stand_still_and_go_on_after(running: Notebook) -> None:
     running.page.locator(".sre-pause").first.click()
-    says(running, "paused")
+    running.says("paused")
     held = running.pixels(GRID)
     running.page.wait_for_timeout(600)
     assert running.pixels(GRID) == held
     running.picture("recover-paused")
     playwright.expect(running.page.locator(".sre-start").first).to_have_text("Resume")
     running.page.locator(".sre-start").first.click()
-    says(running, "running")
+    running.says("running")
     moves(running)
     running.page.locator(".sre-stop").first.click()
-    says(running, "stopped")
+    running.says("stopped")
     assert running.python("print(studio.state, len(studio.condensed()))") == "stopped 10"
+
+
+def test_what_cannot_change_during_a_run_looks_so(running: Notebook) -> None:
+    tags = running.page.locator(".sre-classes").first
+    look = "tags => [getComputedStyle(tags).pointerEvents, getComputedStyle(tags).opacity]"
+    assert tags.evaluate(look) == ["none", "0.5"]
+    running.page.locator(".sre-stop").first.click()
+    running.says("stopped")
+    running.until(lambda: tags.evaluate(look) == ["auto", "1"])
 
 
 def test_the_keyboard_is_enough(running: Notebook) -> None:
     running.page.locator(".sre-alpha-bn .noUi-handle").first.focus()
     running.page.keyboard.press("ArrowRight")
-    until(running, lambda: changes(running) == [("alpha_bn", 2.0)])
+    running.until(lambda: changes(running) == [("alpha_bn", 2.0)])
     running.page.locator(".sre-stop").first.focus()
     running.page.keyboard.press("Enter")
-    says(running, "stopped")
+    running.says("stopped")
 
 
 def test_the_timeline_goes_back(running: Notebook) -> None:
     running.python("studio.change(steps=400)")
-    says(running, "finished")
+    running.says("finished")
     live = running.pixels(GRID)
     running.drag(running.page.locator(".sre-timeline .noUi-handle").first, -200)
-    until(running, lambda: running.pixels(GRID) not in ("", live))
+    running.until(lambda: running.pixels(GRID) not in ("", live))
     running.python("studio.change(steps=1_000_000)")
 
 
@@ -147,15 +138,12 @@ def test_every_picture_has_words(running: Notebook) -> None:
 
 
 def test_the_panel_lives_on_after_a_reload(running: Notebook) -> None:
-    running.command("docmanager:save")
-    running.page.reload()
-    running.page.wait_for_function("() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext?.isReady")
-    running.page.wait_for_function(f"() => !!document.querySelector('{STATUS}')")
+    running.reload()
     running.page.evaluate(PANEL)
-    says(running, "running")
+    running.says("running")
     moves(running)
     running.page.locator(".sre-stop").first.click()
-    says(running, "stopped")
+    running.says("stopped")
 
 
 def test_after_a_restart_and_a_reload_the_still_picture_is_there(notebook: Notebook) -> None:

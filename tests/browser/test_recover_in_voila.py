@@ -19,29 +19,29 @@ NAME, GRID = "02_recover.ipynb", "img.sre-grid"
 
 
 def test_the_studio_works_without_a_line_of_code(tmp_path: Path) -> None:
-    with lab_page.serve_app(tmp_path, NAME) as address, lab_page.chromium() as browser:
-        app = lab_page.Page(browser, address)
-        status, stop = browser.locator(".sre-status"), browser.locator(".sre-stop").first
+    with lab_page.serve_app(tmp_path, NAME) as address, lab_page.chromium() as context:
+        app = lab_page.Page(context.new_page(), address)
+        page = app.page
+        status, stop = page.locator(".sre-status"), page.locator(".sre-stop").first
         playwright.expect(status).to_have_count(2, timeout=120_000)
         playwright.expect(status.nth(1)).to_contain_text("finished", timeout=60_000)
         app.picture("voila-top")
-        assert browser.locator(".jp-InputArea-editor").count() == 0
-        words = browser.locator("body").inner_text().split("\n")
+        assert page.locator(".jp-InputArea-editor").count() == 0
+        words = page.locator("body").inner_text().split("\n")
         order = [words.index(text) for text in ("The studio", "the same pixels: True", "What each term does")]
         assert order == sorted(order), "outputs stand under other cells' texts"
 
-        steps = browser.locator(".sre-steps input").first
+        steps = page.locator(".sre-steps input").first
         steps.fill("1000000")
         steps.press("Enter")
-        browser.locator(".sre-start").first.click()
+        page.locator(".sre-start").first.click()
         playwright.expect(status.first).to_contain_text("running")
         before = app.pixels(GRID)
-        moved = f"before => !['', before].includes(({lab_page.PIXELS})('{GRID}'))"
-        browser.wait_for_function(moved, arg=before, polling=100)
+        app.until(lambda: app.pixels(GRID) not in ("", before))
         app.picture("voila-running")
         stop.click()
         playwright.expect(status.first).to_contain_text("stopped")
         held = app.pixels(GRID)
-        browser.wait_for_timeout(500)
+        page.wait_for_timeout(500)
         assert app.pixels(GRID) == held != ""
         assert not app.complaints

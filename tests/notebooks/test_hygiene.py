@@ -3,12 +3,15 @@
 import ast
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+
+from sre2l_core import presets
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -74,9 +77,21 @@ def test_results_are_there_and_none_is_an_error(path: Path) -> None:
 
 
 def test_panels_leave_a_picture_for_readers_without_a_kernel(path: Path) -> None:
-    for output in outputs(path):
-        data = output.get("data", {})
-        assert "application/vnd.jupyter.widget-view+json" not in data or "image/png" in data
+    for cell in code_cells(path):
+        shown = [output.get("data", {}) for output in cell.outputs]
+        for data, after in pairwise([*shown, {}]):
+            if "application/vnd.jupyter.widget-view+json" in data:
+                assert "image/png" in data or "<img" in after.get("text/html", ""), "make notebooks"
+
+
+def test_one_line_switches_the_data(path: Path) -> None:
+    lines = [line for cell in code_cells(path) for line in cell.source.splitlines() if "PRESET =" in line]
+    assert len(lines) == 1
+    names = re.findall(r'"([^"]+)"', lines[0])
+    assert names[0] == "digits"
+    assert len(names) > 1, "say what else to write there"
+    for name in names:
+        presets.get(name)
 
 
 def test_nothing_depends_on_when_or_where_it_ran(path: Path) -> None:

@@ -16,7 +16,7 @@ CONFIG = RecoverConfig(ipc=2, init="mosaic", steps=0, seed=3)
 
 def test_quarters_are_the_surest_crops_of_the_class(tiny_teacher, tiny_data, monkeypatch):
     group = plan(CONFIG, tiny_teacher.spec)[1]
-    made = mosaic.mosaics(tiny_teacher, CONFIG, group, tiny_data, Runtime.auto("cpu"))
+    made = mosaic.mosaics(tiny_teacher, CONFIG, group, tiny_data, Runtime.auto("cpu", "fp32"))
     for image, label in zip(made, group.labels, strict=True):
         rows = torch.tensor([nth_image(tiny_data.train.labels, label, 16 + n, CONFIG.seed) for n in range(16)])
         params = draw(mosaic.CROPS, seed=CONFIG.seed, epoch=1, ids=rows, size=tiny_teacher.spec.size)

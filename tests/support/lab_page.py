@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ READY = """() => {
 }"""
 CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code').map(
   cell => ({count: cell.model.executionCount, outputs: cell.model.outputs.toJSON()}))"""
+START = """() => {
+  window.allCellsRan = false;
+  window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.allCellsRan = true; });
+}"""
+DONE = f"() => window.allCellsRan && ({CELLS})().every(cell => cell.count) && ({READY})()"
 PIXELS = """selector => {
   const image = document.querySelector(selector), canvas = document.createElement('canvas');
   if (!image || !image.naturalWidth) return '';
@@ -142,7 +147,15 @@ class Page:
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.complaints.append(f"page: {error}"))
         page.on("console", self._console)
-        page.goto(address)
+        page.goto(address, wait_until="commit")
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until it holds, ten seconds at most."""
+        for _ in range(100):
+            if holds():
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("it never came to that")
 
     def pixels(self, selector: str) -> str:
         """The picture that the page shows, as a data URL."""
@@ -174,13 +187,19 @@ class Notebook(Page):
     def __init__(self, page: Any, address: str, name: str) -> None:
         self.name = name
         super().__init__(page, f"{address}/lab/tree/notebooks/{name}?reset&token={TOKEN}")
-        page.wait_for_function(READY)
 
     def run_all(self, timeout: float = 600) -> None:
         """Run all cells, and fail where one does."""
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        done = f"() => ({CELLS})().every(cell => cell.count) && ({READY})()"
-        self.page.wait_for_function(done, timeout=1000 * timeout)
+        self.start()
+        self.finished(timeout)
+
+    def start(self) -> None:
+        """Begin to run all cells."""
+        self.page.evaluate(START)
+
+    def finished(self, timeout: float = 600) -> None:
+        """Wait until all cells have run, and fail where one went wrong."""
+        self.page.wait_for_function(DONE, timeout=1000 * timeout)
         for number, cell in enumerate(self.page.evaluate(CELLS)):
             wrong = [out for out in cell["outputs"] if out["output_type"] == "error" or out.get("name") == "stderr"]
             assert not wrong, f"code cell {number}: {wrong}"
@@ -195,6 +214,11 @@ class Notebook(Page):
         want = "true" if name.endswith("Light") else "false"
         self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{want}'")
 
+    def says(self, text: str) -> None:
+        """Wait until the state line of the first panel says so."""
+        line = "document.querySelector('.sre-status')?.textContent"
+        self.page.wait_for_function(f"text => {line}?.includes(text)", arg=text)
+
     def python(self, code: str) -> str:
         """Run code in the kernel beside the cells; what it printed, or its error."""
         return self.page.evaluate(RUN, code)
@@ -204,20 +228,39 @@ class Notebook(Page):
         self.page.evaluate(f"window.jupyterapp.shell.currentWidget.content.scrollToItem({index}, 'start')")
         self.page.wait_for_timeout(300)
 
-
-@contextlib.contextmanager
-def browse(address: str, name: str, *, scale: float = 1) -> Iterator[Notebook]:
-    """Open a notebook in a Chromium of 1280 x 800."""
-    with chromium(scale) as page:
-        yield Notebook(page, address, name)
+    def reload(self) -> None:
+        """Save, load the page anew, and wait for the panel."""
+        self.command("docmanager:save")
+        self.page.reload()
+        self.page.wait_for_function("() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext?.isReady")
+        self.page.wait_for_function("() => !!document.querySelector('.sre-status')")
 
 
 @contextlib.contextmanager
 def chromium(scale: float = 1) -> Iterator[Any]:
-    """An empty page of 1280 x 800."""
+    """A Chromium whose pages have 1280 x 800 pixels."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_page(viewport=SIZE, device_scale_factor=scale)
+        yield browser.new_context(viewport=SIZE, device_scale_factor=scale)
         browser.close()
+
+
+@contextlib.contextmanager
+def browse_all(address: str, names: Sequence[str], *, scale: float = 1) -> Iterator[dict[str, Notebook]]:
+    """Open notebooks in a Chromium, each in a page of its own."""
+    with chromium(scale) as context:
+        notebooks = {name: Notebook(context.new_page(), address, name) for name in names}
+        for notebook in notebooks.values():
+            notebook.page.wait_for_function(READY)
+        yield notebooks
+        for notebook in notebooks.values():
+            notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
+
+@contextlib.contextmanager
+def browse(address: str, name: str, *, scale: float = 1) -> Iterator[Notebook]:
+    """Open one notebook in a Chromium of 1280 x 800."""
+    with browse_all(address, [name], scale=scale) as notebooks:
+        yield notebooks[name]

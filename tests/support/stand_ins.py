@@ -32,18 +32,18 @@ def save_jpeg(path, colour, mode="RGB", size=(64, 64)):
     Image.new(mode, size, colour).save(path, "JPEG", quality=95)
 
 
-def write_tiny_imagenet(home, per_class=3):
+def write_tiny_imagenet(home, per_class=3, wnids=("n03", "n01", "n02")):
     """Tiny-ImageNet: wnids in no order, flat validation images, one of them grey."""
     lines = []
-    wnids = ("n03", "n01", "n02")
     for number, wnid in enumerate(wnids):
+        colour = TINY_COLOURS.get(wnid, (25 * number, 250 - 25 * number, 40 * number % 250))
         for index in range(per_class):
-            save_jpeg(home / "train" / wnid / "images" / f"{wnid}_{index}.JPEG", TINY_COLOURS[wnid])
+            save_jpeg(home / "train" / wnid / "images" / f"{wnid}_{index}.JPEG", colour)
         (home / "train" / wnid / f"{wnid}_boxes.txt").write_text("boxes")
-        save_jpeg(home / "val" / "images" / f"val_{number}.JPEG", TINY_COLOURS[wnid])
+        save_jpeg(home / "val" / "images" / f"val_{number}.JPEG", colour)
         lines.append(f"val_{number}.JPEG\t{wnid}\t0\t0\t10\t10\n")
-    save_jpeg(home / "val" / "images" / "val_9.JPEG", 128, mode="L")
-    lines.append("val_9.JPEG\tn01\t0\t0\t10\t10\n")
+    save_jpeg(home / "val" / "images" / "val_grey.JPEG", 128, mode="L")
+    lines.append("val_grey.JPEG\tn01\t0\t0\t10\t10\n")
     (home / "val" / "val_annotations.txt").write_text("".join(lines))
     (home / "wnids.txt").write_text("\n".join(wnids) + "\n")
     (home / "words.txt").write_text("n00\tentity\nn01\ttench, Tinca tinca\nn02\tgoldfish\nn03\tshark\n")
