@@ -1,9 +1,9 @@
-# make lab | demo | test | lint: each makes the virtual environment first if it is missing or out of date.
+# make lab | app | demo | test | lint: each makes the virtual environment first if it is missing or out of date.
 #
 #   PYTHON     the interpreter the environment is made with, 3.11 or newer      make lab PYTHON=python3.12
 #   VENV       where the environment lies
 #   PIP_ARGS   further arguments for pip install                                make lab PIP_ARGS="--extra-index-url …"
-#   PYTEST_ARGS, DEMO_ARGS, LAB_ARGS, BENCH_ARGS   further arguments for those programs
+#   PYTEST_ARGS, DEMO_ARGS, LAB_ARGS, APP_ARGS, BENCH_ARGS   further arguments for those programs
 
 PYTHON   ?= python3
 VENV     ?= .venv
@@ -18,17 +18,22 @@ BENCHES   := recover_step relabel validate labels scaling end_to_end
 OMP_WAIT_POLICY ?= PASSIVE
 export OMP_WAIT_POLICY
 
-.PHONY: help lab demo test lint bench notebooks clean
+.PHONY: help lab app demo test lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
 
+# Where no browser can be opened, only say the address.
+WINDOW := window=; if [ "$$(uname)" != Darwin ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then window=--no-browser; fi
+
 lab: $(VENV)/.installed-lab  ## open JupyterLab on the quickstart notebook
-	@flags=; \
-	[ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || flags=--no-browser; \
-	[ "$$(id -u)" != 0 ] || flags="$$flags --allow-root"; \
-	exec $(BIN)/jupyter lab $$flags --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_ARGS)
+	@$(WINDOW); root=; \
+	[ "$$(id -u)" != 0 ] || root=--allow-root; \
+	exec $(BIN)/jupyter lab $$window $$root --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_ARGS)
+
+app: $(VENV)/.installed-app  ## open the recover lesson as a page without code, served by Voilà
+	@$(WINDOW); cd notebooks && exec $(abspath $(BIN))/voila 02_recover.ipynb $$window $(APP_ARGS)
 
 demo: $(VENV)/.installed-core  ## condense the digits end to end on the CPU; results in runs/demo
 	@$(BIN)/python -m sre2l_core demo $(DEMO_ARGS)
@@ -53,7 +58,7 @@ clean:  ## remove .venv, caches and build output; runs/ stays
 	find . -path ./runs -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 # --- the environment ---------------------------------------------------------------------------------------
-# core < lab < test < dev. A stamp says that the extra is installed, and so does the stamp of every larger one.
+# core < lab < app < test < dev. A stamp says that the extra is installed, and so does the stamp of every larger one.
 
 define CHECK_PYTHON
 import sys
@@ -82,8 +87,11 @@ $(VENV)/.installed-core: $(INPUTS) | $(BIN)/python
 $(VENV)/.installed-lab: $(INPUTS) | $(BIN)/python
 	$(call INSTALL,[lab],core lab)
 
+$(VENV)/.installed-app: $(INPUTS) | $(BIN)/python
+	$(call INSTALL,[app],core lab app)
+
 $(VENV)/.installed-test: $(INPUTS) | $(BIN)/python
-	$(call INSTALL,[test],core lab test)
+	$(call INSTALL,[test],core lab app test)
 
 $(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
-	$(call INSTALL,[dev],core lab test dev)
+	$(call INSTALL,[dev],core lab app test dev)

@@ -78,6 +78,23 @@ def test_imports_point_downwards(path):
         assert not (part in STAGES and other in STAGES), f"stages never import one another: {part} imports {name}"
 
 
+def private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+@each_file
+def test_private_names_stay_in_their_module(path):
+    tree, ours = tree_of(path), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("sre2l_core"):
+            assert not private(node.module.rpartition(".")[2]), ast.unparse(node)
+            assert not any(private(alias.name) for alias in node.names), ast.unparse(node)
+            ours |= {alias.asname or alias.name for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
+            assert not private(node.attr), ast.unparse(node)
+
+
 @each_file
 def test_only_what_is_shown_knows_matplotlib_and_jupyter(path):
     graphical = {"matplotlib", "ipywidgets", "IPython", "jupyter"} & {n.split(".")[0] for n in imported(tree_of(path))}

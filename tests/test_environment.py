@@ -1,4 +1,4 @@
-"""pyproject.toml is the source; constraints.txt, the environment.yml files, hooks and CI have to agree with it."""
+"""pyproject.toml is the source; constraints.txt, environment.yml files, hooks, CI, badges have to agree with it."""
 
 import importlib.metadata as metadata
 import re
@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -18,6 +19,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 FLOOR = Version(PROJECT["requires-python"].removeprefix(">="))
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+REPOSITORY = PROJECT["urls"]["Repository"]
+ON_GITHUB = REPOSITORY.removeprefix("https://github.com/")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FOLLOWS_TORCH = re.compile(r"nvidia-|cuda-|triton$")
 
 
@@ -124,9 +128,9 @@ def test_constraints_pin_what_the_dependencies_need():
 
 
 def test_each_extra_holds_the_one_before():
-    """The Makefile's stamps count on it: whoever has `dev` has `test`, `lab` and the package."""
-    assert list(PROJECT["optional-dependencies"]) == ["lab", "test", "dev"]
-    for smaller, larger in [("lab", "test"), ("test", "dev")]:
+    """The Makefile's stamps count on it: whoever has `dev` has `test`, `app`, `lab` and the package."""
+    assert list(PROJECT["optional-dependencies"]) == ["lab", "app", "test", "dev"]
+    for smaller, larger in [("lab", "app"), ("app", "test"), ("test", "dev")]:
         assert f"{PROJECT['name']}[{smaller}]" in PROJECT["optional-dependencies"][larger]
 
 
@@ -147,3 +151,30 @@ def test_hooks_run_the_versions_ci_runs():
 
 def test_the_citation_names_this_version():
     assert load("CITATION.cff")["version"] == PROJECT["version"]
+
+
+def colab_badge(notebook: Path) -> str:
+    address = f"https://colab.research.google.com/github/{ON_GITHUB}/blob/main/notebooks/{notebook.name}"
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+
+
+def test_the_readme_has_badges_for_colab_and_binder():
+    readme = (ROOT / "README.md").read_text()
+    assert colab_badge(NOTEBOOKS[0]) in readme
+    binder = f"https://mybinder.org/v2/gh/{ON_GITHUB}/main?labpath=notebooks/{NOTEBOOKS[0].name}"
+    assert f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})" in readme
+    assert load("CITATION.cff")["repository-code"] == REPOSITORY
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_notebook_has_a_badge_and_installs_the_package_on_colab_only(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[0].source.split("\n\n")[1] == colab_badge(path)
+    first = next(cell.source for cell in cells if cell.cell_type == "code")
+    widgets = requirements("lab")["ipywidgets"]  # not the whole extra: Colab's kernel has to stay as it is
+    bounds = ",".join(sorted(map(str, widgets), reverse=True))
+    install = f'if "COLAB_RELEASE_TAG" in os.environ:\n    %pip install -q "ipywidgets{bounds}" git+{REPOSITORY}\n'
+    before, found, after = first.partition(install)
+    assert found, f"expected:\n{install}"
+    assert "sre2l_core" not in before
+    assert "sre2l_core" in after

@@ -16,14 +16,15 @@ from sre2l_core.widgets.svg import (
     INK,
     MUTED,
     WARNING,
-    _Axis,
-    _frame,
-    _note,
-    _svg,
-    _ticks,
-    _x_ticks,
+    Axis,
     colour,
+    cut,
     dash,
+    drawing,
+    frame,
+    placeholder,
+    ticks,
+    x_ticks,
 )
 
 Line = Sequence[tuple[float, float]]
@@ -41,8 +42,8 @@ def seed_chart(
 ) -> str:
     """Thin lines for the seeds of each group and a thick one for their mean; names to the right, best on top."""
     right = width - 10 - min(max((7 * len(name) for name in groups), default=0) + 28, width // 2)
-    axis = _Axis(46, 12, right, height - 34, (0, max(x_max, 1e-9)), y_range)
-    parts = _frame(axis, _ticks(*y_range, False), _x_ticks(max(x_max, 1e-9)), x_label)
+    axis = Axis(46, 12, right, height - 34, (0, max(x_max, 1e-9)), y_range)
+    parts = frame(axis, ticks(*y_range, False), x_ticks(max(x_max, 1e-9)), x_label)
     ends: list[tuple[float, int, str]] = []
     for number, (name, lines) in enumerate(groups.items()):
         for line in lines:
@@ -59,8 +60,8 @@ def seed_chart(
         x, y = right + 14, 22 + 18 * place
         parts.append(_sample(x, y, number, name))
     if not any(line for lines in groups.values() for line in lines):
-        parts.append(_note("nothing yet", axis))
-    return _svg(parts, width, height, label)
+        parts.append(placeholder("nothing yet", axis))
+    return drawing(parts, width, height, label)
 
 
 def matrix(
@@ -87,11 +88,11 @@ def matrix(
     ]
     for row, name in enumerate(names):
         middle = top + side * row + side / 2 + 4
-        shown = html.escape(_cut(name, 12))
+        shown = html.escape(cut(name, 12))
         parts.append(f'<text x="{left - 6}" y="{middle}" text-anchor="end" fill="{INK}">{shown}</text>')
         at = left + side * row + side / 2
         parts.append(
-            f'<text x="{at}" y="{top - 6}" text-anchor="middle" fill="{INK}">{html.escape(_cut(name, 3))}</text>'
+            f'<text x="{at}" y="{top - 6}" text-anchor="middle" fill="{INK}">{html.escape(cut(name, 3))}</text>'
         )
         total = full or sum(values[row]) or 1
         for column, value in enumerate(values[row]):
@@ -111,7 +112,7 @@ def matrix(
                     f'font-size="10">{text.format(value)}</text>'
                 )
             parts.append("</g>")
-    return _svg(parts, left + side * len(names) + 6, top + side * len(names) + 6, label)
+    return drawing(parts, left + side * len(names) + 6, top + side * len(names) + 6, label)
 
 
 def ranges(
@@ -138,8 +139,8 @@ def ranges(
     values = [value for row in rows.values() for value in row] + ([] if at is None else [at])
     low, high = min(values, default=0.0), max(values, default=1.0)
     spare = 0.06 * (high - low or 1)
-    axis = _Axis(46, 10, width - 10, height - 34, (0, max(len(rows), 1)), (low - spare, high + spare))
-    parts = _frame(axis, _ticks(low - spare, high + spare, False), [], x_label)
+    axis = Axis(46, 10, width - 10, height - 34, (0, max(len(rows), 1)), (low - spare, high + spare))
+    parts = frame(axis, ticks(low - spare, high + spare, False), [], x_label)
     if at is not None:
         y = axis.up(at)
         line = f'<line x1="{axis.left}" y1="{y:.1f}" x2="{axis.right}" y2="{y:.1f}" stroke="{MUTED}"'
@@ -163,8 +164,8 @@ def ranges(
                 f'<text x="{x:.1f}" y="{axis.bottom + 15}" text-anchor="middle" fill="{MUTED}">{number + 1}</text>'
             )
     if not rows:
-        parts.append(_note("nothing yet", axis))
-    return _svg(parts, width, height, label)
+        parts.append(placeholder("nothing yet", axis))
+    return drawing(parts, width, height, label)
 
 
 def class_dots(
@@ -190,7 +191,7 @@ def class_dots(
     """
     left = min(max((7 * len(name) for name in names), default=10) + 12, width // 3)
     height = row * max(len(names), 2) + 34
-    axis = _Axis(left, 4, width - 20, height - 30, (0, 1), (0, 1))
+    axis = Axis(left, 4, width - 20, height - 30, (0, 1), (0, 1))
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = axis.across(tick)
@@ -201,7 +202,7 @@ def class_dots(
     for number, name in enumerate(names):
         y = axis.top + row * (number + 0.5)
         parts.append(f'<line x1="{left}" y1="{y}" x2="{axis.right}" y2="{y}" stroke="{FAINT}" opacity="0.5"/>')
-        shown = html.escape(_cut(name, max((left - 12) // 7, 1)))
+        shown = html.escape(cut(name, max((left - 12) // 7, 1)))
         parts.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end" fill="{INK}">{shown}</text>')
         for order, (group, by_class) in enumerate(groups.items()):
             if name not in by_class or math.isnan(by_class[name]):
@@ -215,8 +216,8 @@ def class_dots(
                 f"<title>{hover}</title></circle>"
             )
     if not any(groups.values()):
-        parts.append(_note("nothing yet", axis))
-    return _svg(parts, width, height, label)
+        parts.append(placeholder("nothing yet", axis))
+    return drawing(parts, width, height, label)
 
 
 def log_chart(
@@ -234,8 +235,8 @@ def log_chart(
     """
     places = [x for points in series.values() for x, _ in points]
     low, high = min(places), max(places)
-    axis = _Axis(46, 26, width - 12, height - 34, (low, high), (0, 1))
-    parts = _frame(axis, (0, 0.25, 0.5, 0.75, 1), [], x_label)
+    axis = Axis(46, 26, width - 12, height - 34, (low, high), (0, 1))
+    parts = frame(axis, (0, 0.25, 0.5, 0.75, 1), [], x_label)
     for power in range(math.ceil(low), math.floor(high) + 1):
         x = axis.across(power)
         parts.append(
@@ -250,12 +251,7 @@ def log_chart(
     for number, name in enumerate(series):
         parts.append(_sample(left, 13, number, name))
         left += 40 + 6.6 * len(name)
-    return _svg(parts, width, height, label)
-
-
-def drawing(parts: Sequence[str], width: int, height: float, label: str) -> str:
-    """Pieces of SVG as one picture with a text for those who cannot see it."""
-    return _svg(parts, width, height, label)
+    return drawing(parts, width, height, label)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
@@ -286,7 +282,7 @@ def data_url(picture: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(encoded(picture, 'png')).decode()}"
 
 
-def _line(axis: _Axis, points: Line, stroke: str, width: float, dashes: str, opacity: float) -> str:
+def _line(axis: Axis, points: Line, stroke: str, width: float, dashes: str, opacity: float) -> str:
     path = " ".join(f"{axis.across(x):.1f},{axis.up(y):.1f}" for x, y in points)
     return (
         f'<polyline fill="none" stroke="{stroke}" stroke-width="{width}" stroke-dasharray="{dashes}" '
@@ -301,7 +297,3 @@ def _sample(x: float, y: float, number: int, name: str) -> str:
     )
     text = f'<text x="{x + 26:.0f}" y="{y}" fill="{INK}">{html.escape(name)}</text>'
     return f'{line} stroke-dasharray="{dash(number)}"/>{text}'
-
-
-def _cut(name: str, most: int) -> str:
-    return name if len(name) <= most else name[: max(most - 1, 1)] + "…"

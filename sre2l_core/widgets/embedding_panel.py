@@ -205,7 +205,7 @@ class EmbeddingPanel(LivePanel):
         middle = f'x="{(WIDTH - TIP) // 2}" y="{HEIGHT // 2}" text-anchor="middle" fill="{svg.MUTED}"'
         words = f"<text {middle}>nothing yet</text>"
         label = "map of the teacher's features, nothing yet"
-        self._still.value = charts.drawing([FRAME, words], WIDTH, HEIGHT, label)
+        self._still.value = svg.drawing([FRAME, words], WIDTH, HEIGHT, label)
         self._moving.value = self._about.value = ""
 
     def final(self, seed: int = 0) -> Figure:
@@ -276,7 +276,7 @@ class EmbeddingPanel(LivePanel):
         middle = f'x="{WIDTH - TIP // 2 - 10}" text-anchor="middle" fill="{svg.MUTED}"'
         words = f'<text {middle} y="{TIP // 2}">point at one</text><text {middle} y="{TIP // 2 + 16}">to see it</text>'
         label = f"map of {len(real)} real images by the teacher's features"
-        self._still.value = charts.drawing([FRAME, words, *parts], WIDTH, HEIGHT, label)
+        self._still.value = svg.drawing([FRAME, words, *parts], WIDTH, HEIGHT, label)
 
     def _draw_moving(self) -> None:
         frame = self._shown()
@@ -297,7 +297,7 @@ class EmbeddingPanel(LivePanel):
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="none" stroke="{svg.INK}" stroke-width="2"/>')
         label = f"{len(frame.points)} condensed images on the map"
         sheet = _sheet(f"{self._uid}-m", frame.pixels)
-        self._moving.value = sheet + charts.drawing(parts, WIDTH, HEIGHT, label)
+        self._moving.value = sheet + svg.drawing(parts, WIDTH, HEIGHT, label)
         self._about.value = self._description() if self._chosen >= 0 else ""
 
     def _point(self, index: int, place: int, sheet: str, title: str, mark: str) -> str:

@@ -41,6 +41,13 @@ LOOKS = {
     Freshness.MISSING: ("○ missing", svg.MUTED),
 }
 
+ROW_STYLE = """<style>
+.sre-pipeline .widget-inline-hbox { flex-flow: row wrap; height: auto; }
+.sre-pipeline .widget-inline-hbox .widget-label { text-align: left; line-height: 20px; }
+.sre-pipeline .widget-inline-hbox .slider-container { flex-basis: 60px; }
+</style>"""
+"""Labels over their controls: four stages side by side leave no room for a slider beside its label."""
+
 
 class PipelinePanel(LivePanel):
     """A `Workbench` with buttons: change a setting, see what it makes stale, run from any stage on.
@@ -66,7 +73,7 @@ class PipelinePanel(LivePanel):
         for stage in STAGES:
             boxes.append(self._box(stage))
         row = ipywidgets.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "stretch"})
-        super().__init__(recipe.data, [row.add_class("sre-pipeline")], name=name)
+        super().__init__(recipe.data, [ipywidgets.HTML(ROW_STYLE), row.add_class("sre-pipeline")], name=name)
 
     def change_stage(self, stage: str, **values: Any) -> None:
         """Change settings of a stage, as its controls do; what they make stale is shown at once.
@@ -133,7 +140,7 @@ class PipelinePanel(LivePanel):
         for field in EDITED[stage]:
             low, high = LIMITS.get(field, (None, None))
             widget = control(config, field, low=low, high=high).add_class(f"sre-{stage}-{field.replace('_', '-')}")
-            widget.style.description_width = "6.8em"
+            widget.style.description_width = "100%"
             widget.layout.width = "98%"
             widget.observe(partial(self._on_edit, stage, field), names="value")
             self.editors[stage, field] = widget

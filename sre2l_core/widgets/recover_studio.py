@@ -1,10 +1,8 @@
-"""`RecoverStudio`: a recovery whose settings can be changed while its images appear; `SideBySide`: two of them."""
+"""`RecoverStudio`: a recovery whose settings can be changed while its images appear."""
 
 from __future__ import annotations
 
 import copy
-import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, nan
@@ -12,28 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import torch
 from PIL import Image
 from torch import Tensor
 
-from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
-from sre2l_core.recover.groups import initial_images
-from sre2l_core.recover.replay import as_condensed_set, plain
 from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import encode, svg
-from sre2l_core.widgets.panel import CONTROL_WIDTH, LABEL_WIDTH, LivePanel
+from sre2l_core.widgets.panel import CONTROL_WIDTH, LABEL_WIDTH
 from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, layers_chart, look, short_name
+from sre2l_core.widgets.session import SessionPanel, small, start_pixels
 
 TERMS = {"loss": "total", "ce": "cross-entropy", "r_bn": "R_BN", "r_tv": "R_TV", "r_l2": "R_ℓ2"}
-SNAPSHOTS = 60
-"""Moments of a run that the timeline keeps."""
 GRID_WIDTH = 510
 MANY_CLASSES = 10
 """So many are recovered where no classes are named."""
@@ -46,8 +39,6 @@ LIMITS: dict[str, tuple[float, float]] = {
     "ipc": (1, 10),
 }
 CHOOSER: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": CONTROL_WIDTH}}
-FRAME_MS = 90
-"""Of an exported animation."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class _Frame:
     numbers: str
 
 
-class RecoverStudio(LivePanel):
+class RecoverStudio(SessionPanel):
     """Recover images and change what can be changed while they appear.
 
     Every slider is an attribute of the field's name; `only_classes`, `teacher` and `watched` (the image whose crop is
@@ -105,12 +96,11 @@ class RecoverStudio(LivePanel):
         self._data, self._runtime = data, runtime or Runtime.auto()
         self._pending: list[StepEvent] = []
         self._curves: dict[str, list[tuple[int, float]]] = {}
-        self._snapshots: list[tuple[int, Tensor]] = []
+        self._noise: list[tuple[int, Tensor]] = []
         self._labels: list[int] = []
         self._columns = 1
         self._live: Look | None = None
         self._glance = Glance()
-        self._begun: RecoverConfig | None = None
         self._view = RecoveryView()
         self._chart = ipywidgets.HTML().add_class("sre-loss")
         self._layers = ipywidgets.HTML().add_class("sre-layers")
@@ -118,11 +108,6 @@ class RecoverStudio(LivePanel):
         self._timeline.layout.width = "440px"
         self._timeline.add_class("sre-timeline").observe(self._on_timeline, names="value")
         self._when = ipywidgets.HTML().add_class("sre-caption")
-        self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
-        save = self._button("Save set", "save", self.save, "sre-save", "Write the images as a condensed set")
-        export = self._button("Export", "film", self.export, "sre-export", "Write session.json and an animation")
-        save.layout.width = "8em"
-        self._said = ipywidgets.HTML().add_class("sre-caption")
         row = {"flex_flow": "row wrap", "align_items": "flex-start"}
         middle = {"flex_flow": "row wrap", "align_items": "center"}
         choosers = self._make_choosers()
@@ -134,12 +119,11 @@ class RecoverStudio(LivePanel):
             ipywidgets.HBox([self._view, crop], layout=row | {"margin": "8px 0 0"}),
             ipywidgets.HBox([self._timeline, self._when], layout=middle),
             ipywidgets.HBox(charts, layout=row),
-            ipywidgets.HBox([self._folder, save, export, self._said], layout=middle),
         ]
         config = self._fitting(config or RecoverConfig(ipc=1, steps=300))
         config = config.but(ipc=min(config.ipc, 10), steps=max(1, config.steps))
         shift = max(1, self.teacher.spec.resolution // 4)
-        super().__init__(config, views, name=name, limits=LIMITS | {"roll": (-shift, shift)})
+        super().__init__(config, views, folder=folder, name=name, limits=LIMITS | {"roll": (-shift, shift)})
         if data is None:
             self.controls["init"].options = ("noise",)
         self._show_config()
@@ -201,55 +185,21 @@ class RecoverStudio(LivePanel):
             return {name: list(points) for name, points in self._curves.items() if points}
 
     @property
-    def log(self) -> dict[str, Any]:
-        """All it takes to make the same pixels again: teacher, config at the start, changes, steps taken."""
-        with self._lock:
-            recovery, config = self.recovery, self._begun or self.config
-            return {
-                "teacher": self.teacher.id,
-                "config": config.model_dump(mode="json"),
-                "changes": [] if recovery is None else plain(recovery.changes),
-                "steps": 0 if recovery is None else recovery.step_count,
-            }
+    def _snapshots(self) -> list[tuple[int, Tensor]]:
+        """What the timeline shows: the run, or the noise before it."""
+        return self.tapes[""].moments if self.tapes else self._noise
+
+    def settings(self) -> dict[str, RecoverConfig]:
+        """Those of the only recovery."""
+        return {"": self.config}
 
     def condensed(self) -> CondensedSet:
         """The images as they are now, with the settings and changes that made them."""
-        if self.recovery is None:
-            raise RuntimeError("nothing was recovered yet: press Start")
-        return as_condensed_set(self.recovery)
+        return self.sets()[""]
 
-    def save(self, folder: str | Path | None = None) -> Path:
-        """Write the images as a condensed set; `sre2l_core.relabel` and the command line read it."""
-        folder = Path(folder or self._folder.value) / "condensed"
-        self.condensed().save(folder)
-        self._say(f"{len(self._labels)} images are in {folder}")
-        return folder
-
-    def export(self, folder: str | Path | None = None, kind: str = "webp") -> Path:
-        """Write `session.json` (see `log`) and `session.webp` or `.gif`, an animation of the timeline."""
-        if kind not in ("webp", "gif"):
-            raise unknown("kind of animation", kind, ("webp", "gif"))
-        folder, frames = Path(folder or self._folder.value), self.frames()
-        with storage.replacing(folder / "session.json") as partial:
-            partial.write_text(json.dumps(self.log, indent=2) + "\n", encoding="utf-8")
-        durations = [FRAME_MS] * (len(frames) - 1) + [1500]
-        with storage.replacing(folder / f"session.{kind}") as partial:
-            options: dict[str, Any] = {"lossless": True} if kind == "webp" else {}
-            frames[0].save(
-                partial, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, **options
-            )
-        self._say(f"session.json and session.{kind} are in {folder}")
-        return folder
-
-    def frames(self) -> list[Image.Image]:
-        """The timeline as pictures."""
-        with self._lock:
-            pages = [pixels for _, pixels in self._snapshots]
-            if self.recovery is not None and self._snapshots[-1][0] != self.recovery.step_count:
-                pages.append(_small(self.recovery.pixels()))
-        if not pages:
-            raise RuntimeError("nothing was recovered yet: press Start")
-        return [encode.still(pixels, self._columns).convert("RGB") for pixels in pages]
+    def page(self, sides: Sequence[Tensor]) -> Image.Image:
+        """The images as the studio shows them."""
+        return encode.still(sides[0], self._columns)
 
     # What `LivePanel` asks for.
 
@@ -258,17 +208,14 @@ class RecoverStudio(LivePanel):
         with self._lock:
             config, teacher = self.config, self.teacher
         recovery = self._recovery(teacher, config)
-        with self._lock:
-            self._begun, self._glance = config, Glance()
-            self._snapshots = [(0, _small(recovery.pixels()))]
+        self.tape(recovery, {"": recovery})
+        self._glance = Glance()
         return recovery
 
     def record(self, event: StepEvent) -> None:
         """Keep the terms of a step, and now and then the pixels."""
+        super().record(event)
         self._pending.append(event)
-        stride = max(1, event.total // SNAPSHOTS)
-        if self.stage is not None and (event.step % stride == 0 or event.step == event.total):
-            self._snapshots.append((event.step, _small(self.stage.pixels())))
 
     def look(self, stage: Recovery, event: StepEvent) -> _Frame:
         """Encode images, curves and bars."""
@@ -281,9 +228,7 @@ class RecoverStudio(LivePanel):
                     if name in past.metrics or curve:  # a term that was switched off leaves a gap
                         curve.append((past.step, float(past.metrics.get(name, nan))))
             chart = curve_chart(self._curves, event.total, marks(stage.changes))
-        numbers = [f"{TERMS.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
-        numbers.append(f"the teacher recognises {view.known:.0%}")
-        return _Frame(view, chart, layers_chart(view.distances), " · ".join(numbers))
+        return _Frame(view, chart, layers_chart(view.distances), in_words(event, view.known))
 
     def show(self, frame: _Frame) -> None:
         """Write a frame; its images only where the timeline is at its end."""
@@ -303,11 +248,10 @@ class RecoverStudio(LivePanel):
         self._columns = columns_of(self._labels, spec.resolution)
         self._watched.max = len(self._labels)
         if config.init == "noise":
-            noise = torch.cat([initial_images(config, spec, group, None) for group in groups])
-            self._snapshots = [(0, _small(spec.to_uint8(noise)))]
+            self._noise = [(0, small(start_pixels(config, spec)))]
             names = [short_name(spec, label) for label in self._labels]
             self._view.look_back(
-                self._snapshots[0][1], names, self._columns, "The noise that a run starts from.", GRID_WIDTH
+                self._noise[0][1], names, self._columns, "The noise that a run starts from.", GRID_WIDTH
             )
         else:
             self._view.blank("Press Start: this start is made from the data.")
@@ -323,10 +267,8 @@ class RecoverStudio(LivePanel):
     def picture(self) -> Image.Image | None:
         """The images of the last frame."""
         with self._lock:
-            pixels = None if self.recovery is None else _small(self.recovery.pixels())
-            if pixels is None and self._snapshots:
-                pixels = self._snapshots[-1][1]
-            return None if pixels is None else encode.still(pixels, self._columns)
+            pages = [small(self.recovery.pixels())] if self.recovery else [pixels for _, pixels in self._noise]
+            return self.page(pages) if pages else None
 
     # Inside.
 
@@ -342,8 +284,7 @@ class RecoverStudio(LivePanel):
         return config.but(only_classes=classes, group_size=len(classes), stack=1, snapshot_every=None)
 
     def _forget(self) -> None:
-        self._pending, self._curves, self._snapshots = [], {name: [] for name in TERMS}, []
-        self._live, self._begun = None, None
+        self._pending, self._curves, self._noise, self._live = [], {name: [] for name in TERMS}, [], None
 
     def _make_choosers(self) -> list[Any]:
         self._teacher = ipywidgets.Dropdown(options=list(self._teachers), description="teacher", **CHOOSER)
@@ -417,9 +358,6 @@ class RecoverStudio(LivePanel):
             self._when.value = f"after step {step}"
             self._view.look_back(pixels, names, self._columns, f"The images after step {step}.", GRID_WIDTH)
 
-    def _say(self, text: str) -> None:
-        self._said.value = html.escape(text)
-
     def _render(self) -> None:
         super()._render()
         if not self._closed:
@@ -440,6 +378,12 @@ def curve_chart(curves: Mapping[str, svg.Points], steps: int, changes: svg.Marks
     )
 
 
+def in_words(event: StepEvent, known: float) -> str:
+    """The terms of a step, and the share of the images that the teacher recognises."""
+    numbers = [f"{TERMS.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
+    return " · ".join([*numbers, f"the teacher recognises {known:.0%}"])
+
+
 def marks(changes: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
     """Changes as marks on a curve."""
     return [(one["step"], f"step {one['step']}: {one['field']} {one['old']} → {one['new']}") for one in changes]
@@ -448,8 +392,3 @@ def marks(changes: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
 def titled(title: str, widget: Any) -> Any:
     """A widget under a line that names it."""
     return ipywidgets.VBox([ipywidgets.HTML(f'<div class="sre-heading">{title}</div>'), widget])
-
-
-def _small(pixels: Tensor) -> Tensor:
-    pixels = pixels.cpu()
-    return pixels if pixels.shape[-1] <= encode.PIXELATED else encode.shrunk(pixels, encode.TILE_PIXELS)

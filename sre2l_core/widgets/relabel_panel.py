@@ -342,7 +342,7 @@ def _outlines(image: Tensor, crops: Crops | None, side: int = 176) -> str:
             f'height="{max(height * scale - 2 * inset, 2):.1f}" fill="none" stroke="{svg.colour(number)}" '
             f'stroke-width="2"><title>crop {number + 1}</title></rect>'
         )
-    return charts.drawing(parts, side + 2 * margin, side + 2 * margin, "the chosen image and the frames of its crops")
+    return svg.drawing(parts, side + 2 * margin, side + 2 * margin, "the chosen image and the frames of its crops")
 
 
 def _bytes(count: float) -> str:

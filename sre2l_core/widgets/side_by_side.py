@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
@@ -17,18 +18,21 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.recover import Recovery, plan
-from sre2l_core.recover.groups import initial_images
 from sre2l_core.recover.pair import SIDES, Pair
 from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import encode, svg
 from sre2l_core.widgets.controls import control, set_value
-from sre2l_core.widgets.panel import LivePanel
 from sre2l_core.widgets.recover_studio import LIMITS, MANY_CLASSES, TERMS, titled
 from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, look
+from sre2l_core.widgets.session import SessionPanel, small, start_pixels
 
 WIDTH = 400
 """CSS pixels for the images of a side."""
+GAP, HEADING = 24, 20
+"""Pixels between the sides of a picture, and over them for their names."""
+HEADING_COLOUR = (128, 128, 128, 255)
+"""Readable on light and dark ground."""
 COMPARED = ("ce", "r_bn")
 
 
@@ -39,7 +43,7 @@ class _Frame:
     numbers: str
 
 
-class SideBySide(LivePanel):
+class SideBySide(SessionPanel):
     """The left side follows the config, the right side differs in `right`; all other settings are shared.
 
     A slider moves both sides, except for a field of `right`: the right side has a control of its own for it, and
@@ -52,6 +56,7 @@ class SideBySide(LivePanel):
         names: what the sides are called.
         data: real data, for starts other than noise.
         runtime: device and precision; the best there is by default.
+        folder: where saving and exporting write to, unless told otherwise.
         name: panels of one name never run at the same time; see `LivePanel`.
     """
 
@@ -68,6 +73,7 @@ class SideBySide(LivePanel):
         names: tuple[str, str] = ("left", "right"),
         data: Dataset | None = None,
         runtime: Runtime | None = None,
+        folder: str | Path = "runs/side_by_side",
         name: str | None = None,
     ) -> None:
         self._teacher = replace(teacher, net=copy.deepcopy(teacher.net))
@@ -106,12 +112,21 @@ class SideBySide(LivePanel):
             ipywidgets.HBox(columns, layout=row),
             titled("Cross-entropy and BatchNorm mismatch of both", self._chart),
         ]
-        super().__init__(config.but(ipc=min(config.ipc, 10)), views, name=name, limits=LIMITS)
+        super().__init__(config.but(ipc=min(config.ipc, 10)), views, folder=folder, name=name, limits=LIMITS)
+
+    @property
+    def teacher(self) -> Teacher:
+        """The panel's own copy."""
+        return self._teacher
 
     @property
     def right_config(self) -> RecoverConfig:
         """Settings of the right side."""
         return self.config.but(**self._differs)
+
+    def settings(self) -> dict[str, RecoverConfig]:
+        """Those of both sides."""
+        return {"left": self.config, "right": self.right_config}
 
     def change_right(self, **values: Any) -> None:
         """Set a field of the right side only.
@@ -131,11 +146,15 @@ class SideBySide(LivePanel):
         """Make both recoveries: the same groups and seed, and so the same noise and places of the crops."""
         with self._lock:
             self._glances = {side: Glance() for side in SIDES}
-            configs = {"left": self.config, "right": self.right_config}
-        return Pair(*(self._recovery(config) for config in configs.values()))
+            configs = self.settings()
+        sides = {side: self._recovery(config) for side, config in configs.items()}
+        pair = Pair(**sides)
+        self.tape(pair, sides)
+        return pair
 
     def record(self, event: StepEvent) -> None:
-        """Keep the terms of a step."""
+        """Keep the terms of a step, and now and then the pixels."""
+        super().record(event)
         self._pending.append(event)
 
     def look(self, stage: Pair, event: StepEvent) -> _Frame:
@@ -167,20 +186,23 @@ class SideBySide(LivePanel):
 
     def picture(self) -> Image.Image | None:
         """Both sides, the right one beside the left."""
-        spec, groups = self._teacher.spec, plan(self.config, self._teacher.spec)
-        labels = [label for group in groups for label in group.labels]
         if isinstance(self.stage, Pair):
-            sides = [self.stage.of(side).pixels().cpu() for side in SIDES]
-        elif self.config.init == "noise":
-            noise = [initial_images(self.config, spec, group, None) for group in groups]
-            sides = [spec.to_uint8(torch.cat(noise))] * 2
-        else:
+            return self.page([small(self.stage.of(side).pixels()) for side in SIDES])
+        if self.config.init != "noise":
             return None
-        pages = [encode.still(pixels, columns_of(labels, spec.resolution)) for pixels in sides]
-        gap = 24
-        canvas = Image.new(pages[0].mode, (2 * pages[0].width + gap, pages[0].height))
-        for number, page in enumerate(pages):
-            canvas.paste(page, (number * (page.width + gap), 0))
+        return self.page([small(start_pixels(self.config, self._teacher.spec))] * 2)
+
+    def page(self, sides: Sequence[Tensor]) -> Image.Image:
+        """Both sides under their names."""
+        spec = self._teacher.spec
+        columns = columns_of([label for group in plan(self.config, spec) for label in group.labels], spec.resolution)
+        pages = [encode.still(pixels, columns).convert("RGBA") for pixels in sides]
+        canvas = Image.new("RGBA", (sum(page.width for page in pages) + GAP, pages[0].height + HEADING))
+        draw, left = ImageDraw.Draw(canvas), 0
+        for name, page in zip(self._names.values(), pages, strict=True):
+            draw.text((left, 0), name, fill=HEADING_COLOUR, font=ImageFont.load_default(HEADING - 6))
+            canvas.paste(page, (left, HEADING))
+            left += page.width + GAP
         return canvas
 
     def _recovery(self, config: RecoverConfig) -> Recovery:

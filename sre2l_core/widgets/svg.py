@@ -56,8 +56,8 @@ def line_chart(
     last = max((x for points in kept.values() for x, _ in points), default=0)
     right = x_max or last or 1
     low, high = y_range or _range(values, log)
-    axis = _Axis(left=46, top=24, right=width - 10, bottom=height - 34, x=(0, right), y=(low, high), log=log)
-    parts = _frame(axis, _ticks(low, high, log), _x_ticks(right), x_label)
+    axis = Axis(left=46, top=24, right=width - 10, bottom=height - 34, x=(0, right), y=(low, high), log=log)
+    parts = frame(axis, ticks(low, high, log), x_ticks(right), x_label)
     for x, text in marks:
         at = axis.across(x)
         line = f'<line x1="{at:.1f}" y1="{axis.top}" x2="{at:.1f}" y2="{axis.bottom}" stroke="{WARNING}"'
@@ -71,9 +71,9 @@ def line_chart(
             line = f'<polyline fill="none" stroke="{colour(hue)}" stroke-width="1.8" points="{path}"'
             parts.append(f'{line} stroke-linejoin="round" stroke-dasharray="{dash(pattern)}"/>')
     if not values:
-        parts.append(_note("nothing yet", axis))
+        parts.append(placeholder("nothing yet", axis))
     parts.append(_legend([name if points else "" for name, points in kept.items()], axis, styles))
-    return _svg(parts, width, height, label)
+    return drawing(parts, width, height, label)
 
 
 def scatter(
@@ -105,7 +105,7 @@ def scatter(
     left, bottom, right, top = bounds or (min(xs), min(ys), max(xs), max(ys))
     shown = [name for index, name in enumerate(names) if index in set(groups)]
     room = 10 + 16 * math.ceil(len(shown) / max(width // 90, 1))
-    axis = _Axis(10, room, width - 10, height - 10, (left, max(right, left + 1e-9)), (bottom, max(top, bottom + 1e-9)))
+    axis = Axis(10, room, width - 10, height - 10, (left, max(right, left + 1e-9)), (bottom, max(top, bottom + 1e-9)))
     parts, standing = [], []
     for index, ((x, y), group) in enumerate(zip(points, groups, strict=True)):
         at, up = axis.across(x), axis.up(y)
@@ -117,8 +117,8 @@ def scatter(
             dot = f'<circle cx="{at:.1f}" cy="{up:.1f}" r="2.6" fill="{colour(group)}" fill-opacity="0.55"'
             parts.append(f'{dot} data-index="{index}">{hover}</circle>')
     if not points:
-        parts.append(_note("nothing yet", axis))
-    return _svg(
+        parts.append(placeholder("nothing yet", axis))
+    return drawing(
         [*parts, *standing, _legend(list(names), axis, [(number, 0) for number in range(len(names))], wrap=90)],
         width,
         height,
@@ -168,15 +168,15 @@ def bars(
     height = max(len(values), 1) * row + 2
     if not values:
         parts.append(f'<text x="8" y="{row - 4}" fill="{MUTED}">nothing yet</text>')
-    return _svg(parts, width, height, label)
+    return drawing(parts, width, height, label)
 
 
 def columns(values: Sequence[float], *, label: str, x_label: str = "", width: int = 330, height: int = 200) -> str:
     """Upright bars numbered from 1, on an axis whose end moves in steps, so that a moving picture stays readable."""
     shown = [value if math.isfinite(value) else 0.0 for value in values]
     high = _nice(max(shown, default=0) or 1)
-    axis = _Axis(46, 10, width - 8, height - 34, (0, max(len(values), 1)), (0, high))
-    parts = _frame(axis, _ticks(0, high, False), (), x_label)
+    axis = Axis(46, 10, width - 8, height - 34, (0, max(len(values), 1)), (0, high))
+    parts = frame(axis, ticks(0, high, False), (), x_label)
     every = max(1, -(-len(values) // 12))
     for number, value in enumerate(shown):
         left, right, up = axis.across(number + 0.12), axis.across(number + 0.88), axis.up(value)
@@ -187,8 +187,8 @@ def columns(values: Sequence[float], *, label: str, x_label: str = "", width: in
             at = f'<text x="{(left + right) / 2:.1f}" y="{axis.bottom + 15}" text-anchor="middle"'
             parts.append(f'{at} fill="{MUTED}">{number + 1}</text>')
     if not values:
-        parts.append(_note("nothing yet", axis))
-    return _svg(parts, width, height, label)
+        parts.append(placeholder("nothing yet", axis))
+    return drawing(parts, width, height, label)
 
 
 def cells(
@@ -228,11 +228,11 @@ def cells(
         )
         if written:
             words = f'<text x="{left + size / 2:.1f}" y="{top + row - 6}" text-anchor="middle" font-size="10"'
-            name = f"{html.escape(_cut(names[index], int(size / 6) - 5))} " if names and size >= 60 else ""
+            name = f"{html.escape(cut(names[index], int(size / 6) - 5))} " if names and size >= 60 else ""
             parts.append(f'{words} fill="{INK}">{name}{value:.0%}</text>')
         parts.append(f"{hover}</g>")
     rows = -(-len(values) // columns)
-    return _svg(parts, round((columns - 1) * step + size), max(rows, 1) * row, label, fit=False)
+    return drawing(parts, round((columns - 1) * step + size), max(rows, 1) * row, label, fit=False)
 
 
 def colour(number: int) -> str:
@@ -253,8 +253,18 @@ def thinned(points: Points, most: int = MAX_POINTS) -> Points:
     return [*points[:-1:stride], points[-1]]
 
 
-class _Axis:
-    """From data to CSS pixels."""
+class Axis:
+    """From data to CSS pixels.
+
+    Args:
+        left: end of the drawn area, as `top`, `right` and `bottom`; in CSS pixels from the top left corner.
+        top: see `left`.
+        right: see `left`.
+        bottom: see `left`.
+        x: data at the left and the right end.
+        y: data at the bottom and the top; above 0 if `log`.
+        log: whether y is logarithmic.
+    """
 
     def __init__(
         self,
@@ -271,10 +281,12 @@ class _Axis:
         self._y = (math.log10(y[0]), math.log10(y[1])) if log else y
 
     def across(self, x: float) -> float:
+        """CSS pixels from the left."""
         share = (x - self._x[0]) / (self._x[1] - self._x[0])
         return self.left + share * (self.right - self.left)
 
     def up(self, y: float) -> float:
+        """CSS pixels from the top; what lies outside stays at the edge."""
         value = math.log10(y) if self._log else y
         share = (value - self._y[0]) / (self._y[1] - self._y[0])
         return self.bottom - min(max(share, -0.02), 1.02) * (self.bottom - self.top)
@@ -301,7 +313,8 @@ def _range(values: Sequence[float], log: bool) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1)
 
 
-def _ticks(low: float, high: float, log: bool) -> list[float]:
+def ticks(low: float, high: float, log: bool) -> list[float]:
+    """Round numbers from `low` to `high` for a y axis, about five; powers of ten on a logarithmic one."""
     if log:
         first, last = round(math.log10(low)), round(math.log10(high))
         stride = max(1, -(-(last - first) // 5))
@@ -310,7 +323,8 @@ def _ticks(low: float, high: float, log: bool) -> list[float]:
     return [step * n for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def _x_ticks(right: float) -> list[float]:
+def x_ticks(right: float) -> list[float]:
+    """Round numbers from 0 to `right`, about six."""
     step = _nice(right / 5)
     return [step * n for n in range(math.floor(right / step + 1e-9) + 1)]
 
@@ -321,7 +335,8 @@ def _nice(step: float) -> float:
     return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= step * (1 - 1e-9))
 
 
-def _frame(axis: _Axis, y_ticks: Sequence[float], x_ticks: Sequence[float], x_label: str) -> list[str]:
+def frame(axis: Axis, y_ticks: Sequence[float], x_ticks: Sequence[float], x_label: str) -> list[str]:
+    """Rules and numbers at these values, the base line, and the name of the x axis, as pieces of SVG."""
     parts = []
     for y in y_ticks:
         up = axis.up(y)
@@ -339,7 +354,8 @@ def _frame(axis: _Axis, y_ticks: Sequence[float], x_ticks: Sequence[float], x_la
     return [*parts, base, name]
 
 
-def _cut(name: str, length: int) -> str:
+def cut(name: str, length: int) -> str:
+    """At most so many characters of a name."""
     return name if len(name) <= length else f"{name[: max(length - 1, 1)]}…"
 
 
@@ -347,7 +363,7 @@ def _short(number: float) -> str:
     return f"{number / 1000:g}k" if number >= 10_000 else f"{number:g}"
 
 
-def _legend(names: Sequence[str], axis: _Axis, styles: Sequence[tuple[int, int]], wrap: float = 0) -> str:
+def _legend(names: Sequence[str], axis: Axis, styles: Sequence[tuple[int, int]], wrap: float = 0) -> str:
     """A line and a name for each series, in one row, or in rows of equal columns."""
     parts, x, y = [], axis.left, 13.0
     for (hue, pattern), name in zip(styles, names, strict=True):
@@ -365,12 +381,22 @@ def _legend(names: Sequence[str], axis: _Axis, styles: Sequence[tuple[int, int]]
     return "".join(parts)
 
 
-def _note(text: str, axis: _Axis) -> str:
-    at, up = (axis.left + axis.right) / 2, axis.top + 0.4 * (axis.bottom - axis.top)  # between two rules
+def placeholder(text: str, axis: Axis) -> str:
+    """Words in a chart without data, between two rules."""
+    at, up = (axis.left + axis.right) / 2, axis.top + 0.4 * (axis.bottom - axis.top)
     return f'<text x="{at}" y="{up}" text-anchor="middle" fill="{MUTED}">{html.escape(text)}</text>'
 
 
-def _svg(parts: Sequence[str], width: int, height: float, label: str, *, fit: bool = True) -> str:
+def drawing(parts: Sequence[str], width: int, height: float, label: str, *, fit: bool = True) -> str:
+    """Pieces of SVG as one picture.
+
+    Args:
+        parts: in the order of drawing.
+        width: in CSS pixels.
+        height: in CSS pixels.
+        label: what it shows, for those who cannot see it.
+        fit: whether it shrinks where there is less room.
+    """
     style = "display: block; font-family: var(--jp-ui-font-family, sans-serif); font-size: 11px"
     if fit:
         style += "; max-width: 100%"

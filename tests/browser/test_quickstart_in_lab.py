@@ -15,10 +15,10 @@ pytestmark = [
     pytest.mark.skipif(lab_page.CHROMIUM is None, reason="no Chromium: apt-get install chromium, or Google Chrome"),
 ]
 NAME, GRID = "00_quickstart.ipynb", "img.sre-grid"
-SETTLED = """before => {
-  const now = document.querySelector('.sre-status').innerText;
-  return now !== before && now.includes('finished');
-}"""
+ROW = [f".sre-card-{stage}" for stage in ("squeeze", "recover", "relabel", "validate")]
+SETTLED = f"""before => ({lab_page.PIXELS})('{GRID}') !== before
+  && document.querySelector('.sre-status').innerText.includes('finished')
+  && document.querySelector('.sre-numbers').innerText.includes('recognises')"""
 
 
 def test_all_cells_run_and_the_sliders_work(lab: str) -> None:
@@ -31,24 +31,37 @@ def test_all_cells_run_and_the_sliders_work(lab: str) -> None:
                 notebook.show_cell(index)
                 notebook.picture(f"cell-{index:02d}")
 
-        status = page.locator(".sre-status")
-        status.scroll_into_view_if_needed()
-        playwright.expect(status).to_contain_text("finished")
-        readouts = page.locator(".widget-readout")
+        short = page.locator(".sre-panel").first
+        short.scroll_into_view_if_needed()
+        playwright.expect(short.locator(".sre-status")).to_contain_text("finished")
+        readouts = short.locator(".widget-readout")
         shown = readouts.all_inner_texts()
-        crops, weight = page.locator(".noUi-target").all()
+        crops, weight = short.locator(".noUi-target").all()
         for name, handle, by in (
             ("crop-scale-moved", crops.locator(".noUi-handle").first, 25),
             ("alpha-bn-off", weight.locator(".noUi-handle"), -300),
         ):
-            pixels, text = notebook.pixels(GRID), status.inner_text()
+            pixels = notebook.pixels(GRID)
             notebook.drag(handle, by)
-            page.wait_for_function(SETTLED, arg=text)
-            assert notebook.pixels(GRID) != pixels
+            page.wait_for_function(SETTLED, arg=pixels, polling=100)
             notebook.picture(name)
-        playwright.expect(status).not_to_contain_text("R_BN")
+        playwright.expect(short.locator(".sre-numbers")).not_to_contain_text("R_BN")
         moved = readouts.all_inner_texts()
         assert all(old != new for old, new in zip(shown, moved, strict=True)), moved
         assert moved[1] == "off"
         assert page.evaluate(f"document.querySelector('{GRID}').width") > 500
+
+        row = page.locator(".sre-panel").nth(1)
+        row.scroll_into_view_if_needed()
+        for card in ROW:
+            playwright.expect(row.locator(card)).to_contain_text("fresh")
+        steps = row.locator(".sre-recover-steps input")
+        steps.fill("21")
+        steps.press("Enter")
+        for card, state in zip(ROW, ("fresh", "stale", "stale", "stale"), strict=True):
+            playwright.expect(row.locator(card)).to_contain_text(state)
+        notebook.picture("row-stale")
+        row.locator(".sre-run-recover").click()
+        for card in ROW:
+            playwright.expect(row.locator(card)).to_contain_text("fresh")
         assert not notebook.complaints

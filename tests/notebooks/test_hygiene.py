@@ -9,6 +9,7 @@ from statistics import median
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from sre2l_core import presets
 
@@ -32,7 +33,7 @@ def outputs(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def python(source: str) -> ast.Module:
-    return ast.parse("\n".join(line for line in source.splitlines() if not line.startswith(("%", "!"))))
+    return ast.parse(TransformerManager().transform_cell(source))
 
 
 def test_is_valid_and_below_a_megabyte(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A JupyterLab of its own and a page of Chromium that shows a notebook in it: for browser tests and screenshots."""
+"""A JupyterLab or Voilà of its own, and a Chromium that shows a notebook in it: for browser tests and screenshots."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,58 +63,130 @@ def serve(home: Path, notebooks: Sequence[str], *, fast: bool = True) -> Iterato
     news = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
-    (home / "root/notebooks").mkdir(parents=True)
-    for name in notebooks:
-        shutil.copy(ROOT / "notebooks" / name, home / "root/notebooks" / name)
-    names = ("HOME", "IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    environment = {**os.environ, **{name: str(home / name.lower()) for name in names}}
-    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
-    environment |= {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"} | ({"SRE2L_FAST": "1"} if fast else {})
-    if not fast:
-        environment.pop("SRE2L_FAST", None)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    _copy(notebooks, home / "root/notebooks")
     options = {
         "--ServerApp.ip": "127.0.0.1",
-        "--ServerApp.port": port,
+        "--ServerApp.port": (port := _free_port()),
         "--ServerApp.port_retries": 0,
         "--IdentityProvider.token": TOKEN,
         "--ServerApp.terminals_enabled": False,
         "--ServerApp.root_dir": home / "root",
         "--LabApp.expose_app_in_browser": True,
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [f"{name}={value}" for name, value in options.items()]
-    log = (home / "log").open("w")
-    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/api/status?token={TOKEN}", timeout=5).close()
-                break
-            except OSError:
-                assert server.poll() is None, (home / "log").read_text()
-                assert time.monotonic() < deadline, "JupyterLab did not start within a minute"
-                time.sleep(0.2)
+    command = ["jupyterlab", "--no-browser", "--allow-root", *(f"{name}={value}" for name, value in options.items())]
+    with _server(command, home, f"http://127.0.0.1:{port}/api/status?token={TOKEN}", fast=fast):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def serve_app(home: Path, name: str, *, fast: bool = True) -> Iterator[str]:
+    """Start a Voilà that shows a copy of this notebook, as `make app` does; gives its address."""
+    _copy([name, "voila.json"], home / "root")
+    address = f"http://127.0.0.1:{(port := _free_port())}"
+    with _server(["voila", name, "--no-browser", f"--port={port}"], home, f"{address}/static/", fast=fast):
         yield address
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
-        log.close()
 
 
-class Notebook:
-    """A notebook open in Lab. `complaints` are errors of the page and its console, but for Lab's own."""
+def _copy(names: Sequence[str], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        shutil.copy(ROOT / "notebooks" / name, folder / name)
 
-    def __init__(self, page: Any, address: str, name: str) -> None:
-        self.page, self.name, self.complaints = page, name, []
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _server(command: Sequence[str], home: Path, answers: str, *, fast: bool) -> Iterator[None]:
+    """Run a module in `home/root`, away from the user's own settings, from when `answers` does to the end."""
+    names = ("HOME", "IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    environment = {**os.environ, **{name: str(home / name.lower()) for name in names}}
+    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "PYTHONPATH": str(ROOT)}
+    environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment.pop("SRE2L_FAST", None)
+    environment |= {"SRE2L_FAST": "1"} if fast else {}
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=home / "root",
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(answers):
+                assert server.poll() is None, (home / "log").read_text()
+                assert time.monotonic() < deadline, f"{command[0]} did not start within a minute"
+                time.sleep(0.2)
+            yield
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(20)
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True  # the server is there: it has an opinion
+    except OSError:
+        return False
+    return True
+
+
+class Page:
+    """A page with panels. `complaints` are errors of the page and its console, but for those known to be harmless."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.complaints = page, []
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.complaints.append(f"page: {error}"))
         page.on("console", self._console)
-        page.goto(f"{address}/lab/tree/notebooks/{name}?reset&token={TOKEN}", wait_until="commit")
+        page.goto(address, wait_until="commit")
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until it holds, ten seconds at most."""
+        for _ in range(100):
+            if holds():
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("it never came to that")
+
+    def pixels(self, selector: str) -> str:
+        """The picture that the page shows, as a data URL."""
+        return self.page.evaluate(PIXELS, selector)
+
+    def drag(self, handle: Any, by: int) -> None:
+        """Move a slider's handle with the mouse."""
+        handle.scroll_into_view_if_needed()
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + by, y, steps=8)
+        self.page.mouse.up()
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot where SRE2L_SCREENSHOTS names a folder."""
+        if folder := os.environ.get("SRE2L_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error" and not HARMLESS.search(f"{message.text} {message.location}"):
+            self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+
+class Notebook(Page):
+    """A notebook open in Lab."""
+
+    def __init__(self, page: Any, address: str, name: str) -> None:
+        self.name = name
+        super().__init__(page, f"{address}/lab/tree/notebooks/{name}?reset&token={TOKEN}")
 
     def run_all(self, timeout: float = 600) -> None:
         """Run all cells, and fail where one does."""
@@ -146,36 +219,14 @@ class Notebook:
         line = "document.querySelector('.sre-status')?.textContent"
         self.page.wait_for_function(f"text => {line}?.includes(text)", arg=text)
 
-    def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until it holds, ten seconds at most."""
-        for _ in range(100):
-            if holds():
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError("it never came to that")
-
     def python(self, code: str) -> str:
         """Run code in the kernel beside the cells; what it printed, or its error."""
         return self.page.evaluate(RUN, code)
-
-    def pixels(self, selector: str) -> str:
-        """The picture that the page shows, as a data URL."""
-        return self.page.evaluate(PIXELS, selector)
 
     def show_cell(self, index: int) -> None:
         """Scroll to a cell."""
         self.page.evaluate(f"window.jupyterapp.shell.currentWidget.content.scrollToItem({index}, 'start')")
         self.page.wait_for_timeout(300)
-
-    def drag(self, handle: Any, by: int) -> None:
-        """Move a slider's handle with the mouse."""
-        handle.scroll_into_view_if_needed()
-        box = handle.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + by, y, steps=8)
-        self.page.mouse.up()
 
     def reload(self) -> None:
         """Save, load the page anew, and wait for the panel."""
@@ -184,31 +235,28 @@ class Notebook:
         self.page.wait_for_function("() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext?.isReady")
         self.page.wait_for_function("() => !!document.querySelector('.sre-status')")
 
-    def picture(self, name: str) -> None:
-        """Keep a screenshot where SRE2L_SCREENSHOTS names a folder."""
-        if folder := os.environ.get("SRE2L_SCREENSHOTS"):
-            self.page.screenshot(path=Path(folder) / f"{name}.png")
-
-    def _console(self, message: Any) -> None:
-        if message.type == "error" and not HARMLESS.search(f"{message.text} {message.location}"):
-            self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
-
 
 @contextlib.contextmanager
-def browse_all(address: str, names: Sequence[str], *, scale: float = 1) -> Iterator[dict[str, Notebook]]:
-    """Open notebooks in a Chromium, each in a page of 1280 x 800."""
+def chromium(scale: float = 1) -> Iterator[Any]:
+    """A Chromium whose pages have 1280 x 800 pixels."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(viewport=SIZE, device_scale_factor=scale)
+        yield browser.new_context(viewport=SIZE, device_scale_factor=scale)
+        browser.close()
+
+
+@contextlib.contextmanager
+def browse_all(address: str, names: Sequence[str], *, scale: float = 1) -> Iterator[dict[str, Notebook]]:
+    """Open notebooks in a Chromium, each in a page of its own."""
+    with chromium(scale) as context:
         notebooks = {name: Notebook(context.new_page(), address, name) for name in names}
         for notebook in notebooks.values():
             notebook.page.wait_for_function(READY)
         yield notebooks
         for notebook in notebooks.values():
             notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        browser.close()
 
 
 @contextlib.contextmanager

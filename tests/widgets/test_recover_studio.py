@@ -254,3 +254,52 @@ def test_side_by_side_is_retuned_together_but_for_what_differs(tiny_teacher: Tea
     with pytest.raises(ConfigError, match="same noise"):
         SideBySide(tiny_teacher, config, {"seed": 1}, runtime=cpu)
     pair.close()
+
+
+def test_side_by_side_keeps_both_sides_and_what_made_them(tiny_teacher: Teacher, cpu: Runtime, tmp_path: Path) -> None:
+    pair = SideBySide(tiny_teacher, CONFIG.but(steps=100_000), {"alpha_bn": 0}, runtime=cpu, folder=tmp_path)
+    assert [side["steps"] for side in pair.log.values()] == [0, 0]
+    pair._guarded(pair.save)
+    assert "press Start" in pair.error
+    pair.start()
+    after(pair, 3)
+    pair.crop_scale = (0.5, 0.6)
+    pair.change_right(alpha_bn=0.5)
+    after(pair, pair.event.step + 3)
+    pair.stop()
+    assert pair.wait(SOON) is State.STOPPED
+
+    pair.export()
+    logs = json.loads((tmp_path / "session.json").read_text())
+    changed = {side: [change["field"] for change in log["changes"]] for side, log in logs.items()}
+    assert changed == {"left": ["crop_scale"], "right": ["crop_scale", "alpha_bn"]}
+    pair.save()
+    for side, log in logs.items():
+        settings = RecoverConfig.of(log["config"])
+        again = replay(tiny_teacher, settings, log["changes"], until=log["steps"], runtime=cpu)
+        assert torch.equal(again.pixels(), pair.stage.of(side).pixels())
+        kept = CondensedSet.load(tmp_path / "condensed" / side)
+        assert torch.equal(kept.images, again.pixels())
+        assert kept.origin["changes"] == log["changes"]
+    pair.close()
+
+
+def test_side_by_side_is_animated_with_both_grids_under_their_names(
+    tiny_teacher: Teacher, cpu: Runtime, tmp_path: Path
+) -> None:
+    pair = SideBySide(tiny_teacher, CONFIG, {"crop": "none"}, names=("crops", "whole"), runtime=cpu, folder=tmp_path)
+    pair.start()
+    assert pair.wait(SOON) is State.FINISHED
+    pair.export(kind="gif")
+    with Image.open(tmp_path / "session.gif") as animation:
+        assert animation.n_frames == 41
+        assert animation.size == pair.snapshot().size
+    first, last = pair.frames()[0], pair.frames()[-1]
+    middle, below = first.width // 2, first.height - 1
+    halves = [(0, 20, middle - 12, below), (middle + 12, 20, first.width, below)]
+    noise = [first.crop(half).tobytes() for half in halves]
+    assert noise[0] == noise[1], "both start from the same noise"
+    made = [last.crop(half).tobytes() for half in halves]
+    assert made[0] != made[1] != noise[1]
+    assert first.crop((0, 0, middle, 20)).getbbox() is not None, "no name over the left side"
+    pair.close()
