@@ -121,8 +121,8 @@ def _multiplies_bf16(device: torch.device) -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
-_CACHED_CPU, _LEAST_IN_PASS = 2**15, 4
-"""Pixels in a pass without gradients, 8 images of 64x64; in fewer than four images weights are read too often."""
+_CACHED_CPU, _LEAST_IN_PASS = 2**16, 4
+"""Pixels in a pass without gradients, 16 images of 64x64; in fewer than four images weights are read too often."""
 _BUSY_CPU, _BUSY_GPU = 2**13, 2**20
 """Pixels in a pass from which on more groups bring nothing: 32 images of 16x16, or 256 of 64x64."""
 _BYTES_PER_PIXEL = 2**15

@@ -51,7 +51,7 @@ def columns_of(labels: Sequence[int], resolution: int) -> int:
 class Glance:
     """Asks the teacher about the whole images, but seldom enough to slow a recovery by no more than `SHARE`."""
 
-    SHARE = 0.02
+    SHARE = 0.01
 
     def __init__(self) -> None:
         self._answer: tuple[Tensor, Tensor] | None = None
