@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = started(options)
     rows = []
     for name in options.networks or QUICK:
-        images, teacher = options.images or QUICK.get(name, 100), network_of(name)
+        images, teacher = options.images or QUICK.get(name, 200) // 2, network_of(name)
         views = RelabelConfig(epochs=1, batch_size=options.batch, mix="cutmix")
         config = ValidateConfig(epochs=1, batch_size=options.batch, optimizer="adamw", lr=1e-3, weight_decay=0.01)
         condensed = condensed_set(teacher.spec, images)
