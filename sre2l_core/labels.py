@@ -140,10 +140,10 @@ class LiveLabels:
     @torch.no_grad()
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits on `pixels` [B, C, S, S]."""
-        own = (
-            self.config.teacher_mode == "batch"
-        )  # statistics of the batch: its parts are a setting, not a matter of speed
-        parts = pixels.chunk(self.config.batch_split) if own else self.runtime.passes(pixels)
+        if self.config.teacher_mode == "batch":  # how it is parted enters the labels
+            parts = pixels.chunk(self.config.batch_split)
+        else:
+            parts = self.runtime.passes(pixels)
         with labelling(self._net, self.config), self.runtime.autocast():
             return torch.cat([self._net(self.runtime.batch(part)).float() for part in parts])
 

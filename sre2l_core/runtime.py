@@ -110,7 +110,8 @@ class Runtime:
         """Images [B, C, H, W] in parts whose activations stay in a CPU's cache; for networks in eval mode."""
         if self.device.type != "cpu":
             return (images,)
-        return torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // images[0, 0].numel()))
+        height, width = images.shape[-2:]
+        return torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // (height * width)))
 
 
 def _multiplies_bf16(device: torch.device) -> bool:
