@@ -158,17 +158,14 @@ class RecoveryView(ipywidgets.VBox):
         self.show_grid(look.grid, look.names)
         _set(self._cells, look.cells)
         _set(self._caption, look.caption)
-        data, kind = look.crop
-        if self.crop.format != kind:
-            self.crop.format = kind
+        data, self.crop.format = look.crop
         self.crop.value = data
         _set(self.crop_caption, look.crop_caption)
 
     def show_grid(self, picture: encode.Frame, names: str) -> None:
         """Write the images only."""
         _set(self._names, names)
-        if self.image.format != picture.format:
-            self.image.format = picture.format
+        self.image.format = picture.format
         if self.image.width != str(picture.width):
             self.image.width = self.image.layout.width = str(picture.width)
             self.image.layout.width = f"{picture.width}px"
