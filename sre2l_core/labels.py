@@ -124,8 +124,13 @@ class LiveLabels:
         teacher.spec.check_fits(condensed.spec)
         self.config, self.teacher_id = config, teacher.id
         self.runtime = runtime or Runtime.auto()
-        place = self.runtime.place if config.teacher_mode == "batch" else self.runtime.place_folded
-        self._net, self._condensed = place(teacher.net), condensed
+        self._teacher, self._condensed = teacher, condensed
+
+    @cached_property
+    def _net(self) -> nn.Module:
+        """Copied and folded when it is first asked: a finished label store is opened without it."""
+        place = self.runtime.place if self.config.teacher_mode == "batch" else self.runtime.place_folded
+        return place(self._teacher.net)
 
     @property
     def condensed_id(self) -> str:
