@@ -18,7 +18,7 @@ import sre2l_core
 from sre2l_core.config import RelabelConfig
 from sre2l_core.runtime import Runtime
 
-QUICK = {"convnet@16:32": 500, "resnet10@64": 256, "resnet18@64": 64}
+QUICK = {"convnet@16:32": 500, "resnet10@64": 256, "resnet18@64": 96}
 """Networks for a CPU, and how many images each labels: the demo's, the one for one's own pictures, the paper's."""
 PAPER = {"resnet18@64": 10_000, "resnet18@224": 10_000, "resnet50@224": 10_000}
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--networks", nargs="+", metavar="NAME@PIXELS[:WIDTH]", help=f"default {' '.join(QUICK)} on a CPU"
     )
     made.add_argument("--images", type=int, help="images to label")
-    made.add_argument("--epochs", type=int, default=3, help="views of each image in one measured run")
+    made.add_argument("--epochs", type=int, default=2, help="views of each image in one measured run")
     made.add_argument("--batch", type=int, default=128, help="images per pass of the teacher")
     made.add_argument("--workers", type=int, default=0, help="loader processes of the textbook way")
     options = made.parse_args(arguments)

@@ -22,12 +22,12 @@ from sre2l_core import recover
 from sre2l_core.config import RecoverConfig
 from sre2l_core.runtime import Runtime
 
-BASE = {"ipc": 1, "classes": 10, "resolution": 32, "steps": 8, "stack": 1}
+BASE = {"ipc": 1, "classes": 10, "resolution": 32, "steps": 6, "stack": 1}
 KNOBS = {
     "ipc": (1, 2, 4, 8),
     "classes": (10, 20, 40),
     "resolution": (16, 32, 64),
-    "steps": (8, 16, 32),
+    "steps": (6, 12, 24),
     "stack": (1, 2, 4),
 }
 WITH_MEMORY = ("ipc", "stack")
@@ -74,7 +74,7 @@ def run(settings: dict[str, int], backbone: str, device: torch.device) -> None:
     )
     with TemporaryDirectory() as folder:
         teacher = network(backbone, settings["resolution"], settings["classes"], width=16)
-        recover(teacher, config, runtime=Runtime(device), out=Path(folder) / "condensed")
+        recover(teacher, config, runtime=Runtime.auto(str(device)), out=Path(folder) / "condensed")
 
 
 def row(knob: str, value: int, settings: dict[str, int], spent: list[float], options: argparse.Namespace) -> Row:

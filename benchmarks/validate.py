@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import textbook
 from harness import alternate, condensed_set, parser, picture_files, ratio, report, started
-from relabel import QUICK, network_of
+from relabel import network_of
 
 import sre2l_core
 from sre2l_core.artifacts import empty_network
@@ -21,6 +21,9 @@ from sre2l_core.losses import soft_label_loss
 from sre2l_core.runtime import Runtime
 from sre2l_core.training import Trainer
 from sre2l_core.validate import CondensedLesson
+
+QUICK = {"convnet@16:32": 250, "resnet10@64": 150, "resnet18@64": 50}
+"""Networks for a CPU, and how many images each learns from: whole batches."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = started(options)
     rows = []
     for name in options.networks or QUICK:
-        images, teacher = options.images or QUICK.get(name, 200) // 2, network_of(name)
+        images, teacher = options.images or QUICK.get(name, 100), network_of(name)
         views = RelabelConfig(epochs=1, batch_size=options.batch, mix="cutmix")
         config = ValidateConfig(epochs=1, batch_size=options.batch, optimizer="adamw", lr=1e-3, weight_decay=0.01)
         condensed = condensed_set(teacher.spec, images)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sre2l_core.artifacts import CondensedSet, Score, Teacher
     from sre2l_core.config import RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
     from sre2l_core.labels import LiveLabels, SoftLabels
-    from sre2l_core.recover.loop import Recovery, recover
+    from sre2l_core.recover.loop import Recovery
+    from sre2l_core.recover.stage import recover
     from sre2l_core.relabel import relabel
     from sre2l_core.runtime import Runtime
     from sre2l_core.squeeze import squeeze
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "squeeze": "squeeze",
-    "recover": "recover.loop",
+    "recover": "recover.stage",
     "relabel": "relabel",
     "validate": "validate",
     "Recovery": "recover.loop",

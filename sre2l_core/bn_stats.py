@@ -89,9 +89,14 @@ def _joined(buffers: Iterable[Tensor | None]) -> Tensor:
     return torch.cat([buffer for buffer in buffers if buffer is not None])
 
 
-@lru_cache(maxsize=8)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _membership(sizes: tuple[int, ...], device: torch.device) -> Tensor:
-    """[sum of sizes, L] float32: 1 where a channel belongs to a layer."""
+    """[sum of sizes, L] float32: 1 where a channel belongs to a layer; a constant where a step is compiled."""
+    return _blocks(sizes, device)
+
+
+@lru_cache(maxsize=8)
+def _blocks(sizes: tuple[int, ...], device: torch.device) -> Tensor:
     columns: Tensor = torch.block_diag(*(torch.ones(size, 1) for size in sizes))
     return columns.to(device)
 

@@ -145,20 +145,16 @@ class LiveLabels:
     @torch.no_grad()
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits on `pixels` [B, C, S, S]."""
-        if self.config.teacher_mode == "batch":  # how it is parted enters the labels
-            parts = pixels.chunk(self.config.batch_split)
-        else:
-            parts = self.runtime.passes(pixels)
-        with labelling(self._net, self.config), self.runtime.autocast():
+        if self.config.teacher_mode == "eval":
+            return self.runtime.logits(self._net, pixels)
+        parts = pixels.chunk(self.config.batch_split)  # how it is parted enters the labels
+        with batch_statistics(self._net), self.runtime.autocast():
             return torch.cat([self._net(self.runtime.batch(part)).float() for part in parts])
 
 
 @contextmanager
-def labelling(net: nn.Module, config: RelabelConfig) -> Iterator[None]:
-    """The teacher's mode while it labels; `batch` takes the batch's own statistics and changes none it keeps."""
-    if config.teacher_mode == "eval":
-        yield
-        return
+def batch_statistics(net: nn.Module) -> Iterator[None]:
+    """BatchNorm takes the batch's own statistics, as while training, and changes none it keeps."""
     layers = batchnorms(net)
     kept = [(layer.running_mean, layer.running_var) for layer in layers]
     for layer in layers:

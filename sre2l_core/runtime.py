@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -54,10 +55,11 @@ class Runtime:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
-    def compiled(self, function: Callable[[Tensor], Result], example: Tensor) -> Callable[[Tensor], Result]:
-        """`function` as one compiled graph (a CUDA graph on a GPU) for tensors like `example`, if `compile` is set.
+    def compiled(self, function: Callable[..., Result], *example: Any) -> Callable[..., Result]:
+        """`function` as one compiled graph (a CUDA graph on a GPU) for arguments like `example`, if `compile` is set.
 
-        Forward and backward are tried at once: where compiling fails, a warning says why and `function` itself returns.
+        Forward pass, and backward to the first tensor, are tried at once: where compiling fails, a warning says why and
+        `function` itself returns.
         """
         if not self.compile:
             return function
@@ -66,8 +68,8 @@ class Runtime:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # compilers warn about themselves
-                made = [leaf for leaf in tree_leaves(graph(example)) if isinstance(leaf, Tensor) and leaf.requires_grad]
-                torch.autograd.grad([leaf.sum() for leaf in made], example)
+                made = [x for x in tree_leaves(graph(*example)) if isinstance(x, Tensor) and x.requires_grad]
+                torch.autograd.grad([x.sum() for x in made], example[0])
         except Exception as error:  # compilers fail in many ways; an error of the function itself comes back uncompiled
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             warnings.warn(f"the step could not be compiled and runs as it is ({reason})", stacklevel=3)
@@ -106,12 +108,25 @@ class Runtime:
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1, min(_BUSY_GPU // group_pixels, int(free // (_BYTES_PER_PIXEL * group_pixels))))
 
-    def passes(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images [B, C, H, W] in parts whose activations stay in a CPU's cache; for networks in eval mode."""
+    def logits(self, net: nn.Module, images: Tensor) -> Tensor:
+        """[B, K] float32 logits of images [B, C, H, W], without gradients; `net` is in eval mode.
+
+        A CPU looks at parts whose activations stay in its cache, two at a time: while one waits, the other computes.
+        """
+
+        def look(part: Tensor) -> Tensor:
+            with torch.no_grad(), self.autocast():  # both hold for one thread
+                found: Tensor = net(self.batch(part))
+            return found.float()
+
         if self.device.type != "cpu":
-            return (images,)
+            return look(images)
         height, width = images.shape[-2:]
-        return torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // (height * width)))
+        parts = torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // (height * width)))
+        if len(parts) == 1 or torch.get_num_threads() == 1:
+            return torch.cat([look(part) for part in parts])
+        with ThreadPoolExecutor(2) as pool:
+            return torch.cat(list(pool.map(look, parts)))
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

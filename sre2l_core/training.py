@@ -107,7 +107,6 @@ class WeightAverage:
                 old.copy_(new)
 
 
-@torch.no_grad()
 def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> dict[str, float]:
     """Top-1 and top-5 accuracy, shares in [0, 1]; the network's train/eval mode is put back."""
     was_training = net.training
@@ -115,9 +114,8 @@ def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 5
     top1 = top5 = count = 0
     try:
         for images, labels in split.eval_batches(batch_size, runtime.device):
-            with runtime.autocast():
-                logits = torch.cat([net(runtime.batch(part)) for part in runtime.passes(images)])
-            ranked = logits.float().topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+            logits = runtime.logits(net, images)
+            ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
             top1 += int(ranked[:, 0].sum())
             top5 += int(ranked.any(1).sum())
             count += len(labels)

@@ -48,6 +48,11 @@ class ViewParams:
         return len(self.flip)
 
     @property
+    def geometry(self) -> Tensor:
+        """[N, 7] int64: top, left, height and width of the crop, shift down and right, 1 where mirrored."""
+        return torch.cat([self.box, self.roll, self.flip[:, None].long()], dim=1)
+
+    @property
     def mixed(self) -> bool:
         """Whether any row mixes two images."""
         return bool((self.weight < 1).any())
@@ -119,18 +124,31 @@ def apply(images: Tensor, params: ViewParams, *, size: int, black: Tensor | None
 
     With fewer views than images, each view serves as many images in a row: B is a multiple of their number.
     """
-    (top, left, height, width), device = params.box.unbind(1), images.device
-    rows = _resample(top, height, images.shape[2], size, params.roll[:, 0], torch.zeros_like(params.flip), device)
-    columns = _resample(left, width, images.shape[3], size, params.roll[:, 1], params.flip, device)
-    with torch.autocast(device.type, enabled=False):
+    geometry = params.geometry.to(images.device, non_blocking=True)  # no wait for the device
+    rows, columns = matrices(geometry, (images.shape[2], images.shape[3]), size)
+    views = resample(images, rows, columns)
+    if black is None or not _reaches_outside(params.box, images):
+        return views
+    covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
+    missing = (1 - covered).to(views.dtype) * black.to(views)[:, None, None]
+    padded: Tensor = (views.unflatten(0, (len(params), -1)) + missing[:, None]).flatten(0, 1)
+    return padded
+
+
+def matrices(geometry: Tensor, source: tuple[int, int], size: int) -> tuple[Tensor, Tensor]:
+    """A_h [N, size, H] and A_w [N, size, W] of views [N, 7] of images of `source` (height, width), float32."""
+    top, left, height, width, down, right, flip = geometry[:, :, None].unbind(1)
+    rows = _weights(top, height, source[0], size, down, torch.zeros_like(flip))
+    return rows, _weights(left, width, source[1], size, right, flip)
+
+
+def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """A_h X A_w^T: images [B, C, H, W] seen through N pairs of `matrices`, each for B / N images in a row."""
+    with torch.autocast(images.device.type, enabled=False):
         rows, columns = rows.to(images.dtype), columns.to(images.dtype)
-        runs = images.unflatten(0, (len(params), -1)).flatten(1, 2)
+        runs = images.unflatten(0, (len(rows), -1)).flatten(1, 2)
         views: Tensor = rows[:, None] @ (runs.flatten(1, 2) @ columns.mT).unflatten(1, runs.shape[1:3])
-        if black is not None and _reaches_outside(params.box, images):
-            covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
-            colours = black.to(views).repeat(len(images) // len(params))
-            views = views + (1 - covered) * colours[:, None, None]
-    return views.reshape(len(images), -1, size, size)
+    return views.reshape(len(images), -1, *views.shape[2:])
 
 
 def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:
@@ -151,21 +169,17 @@ def _reaches_outside(box: Tensor, images: Tensor) -> bool:
     return bool(((start < 0) | (start + length > torch.tensor(images.shape[2:]))).any())
 
 
-def _resample(
-    start: Tensor, length: Tensor, source: int, size: int, roll: Tensor, flip: Tensor, device: torch.device
-) -> Tensor:
-    """[B, size, source] float32 weights of source pixels in output pixels along one axis.
+def _weights(start: Tensor, length: Tensor, source: int, size: int, roll: Tensor, flip: Tensor) -> Tensor:
+    """[N, size, source] float32 weights of source pixels in output pixels along one axis; views are columns [N, 1].
 
     Bilinear with half-pixel centres, restricted to the crop's own pixels; the triangle widens when the crop shrinks.
     Equals slice + `interpolate(align_corners=False, antialias=True)`. Rows outside the image are zero.
     """
-    numbers = (values.to(device, non_blocking=True) for values in (start, length, roll, flip))  # no wait for the device
-    start, length, roll, flip = (values[:, None] for values in numbers)
-    place = torch.remainder(torch.arange(size, device=device) - roll, size)
-    place = torch.where(flip, size - 1 - place, place)
+    place = torch.remainder(torch.arange(size, device=start.device) - roll, size)
+    place = torch.where(flip > 0, size - 1 - place, place)
     scale = length.double() / size
     centre = (start + (place + 0.5) * scale - 0.5)[:, :, None]
-    pixel = torch.arange(source, device=device)
+    pixel = torch.arange(source, device=start.device)
     weights = (1 - (centre - pixel).abs() / scale.clamp_min(1)[:, :, None]).clamp_min(0)
     weights = weights * ((pixel >= start[:, :, None]) & (pixel < (start + length)[:, :, None]))
     return (weights / weights.sum(2, keepdim=True).clamp_min(1e-9)).float()

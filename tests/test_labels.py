@@ -12,7 +12,7 @@ from sre2l_core.artifacts import CondensedSet
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ArtifactError, DataError
-from sre2l_core.labels import LiveLabels, SoftLabels, labelling
+from sre2l_core.labels import LiveLabels, SoftLabels, batch_statistics
 from sre2l_core.relabel import relabel
 from sre2l_core.validate import CondensedLesson
 from sre2l_core.views import render
@@ -153,7 +153,7 @@ def test_stored_batch_labels_mix_classes(tiny_teacher, tiny_condensed, cpu):
 def test_the_mode_of_the_teacher_is_put_back_after_an_exception(tiny_teacher):
     norm = tiny_teacher.net.features[1]
     mean = norm.running_mean
-    with pytest.raises(RuntimeError), labelling(tiny_teacher.net, config(teacher_mode="batch")):
+    with pytest.raises(RuntimeError), batch_statistics(tiny_teacher.net):
         tiny_teacher.net(norm.running_mean or torch.zeros(1))
     assert norm.running_mean is mean
 

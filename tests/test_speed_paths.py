@@ -154,6 +154,22 @@ def test_compiled_equals_eager_and_is_compiled_once(tiny_teacher, cpu):
         torch.testing.assert_close(made[0].images, made[1].images, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_loss_of_a_step_is_traced_as_one_graph(name):
+    """Nothing but the drawing of crops, Adam and the clamp is left outside: a CUDA graph could hold all of it."""
+    teacher, config, graphs = teacher_of(name), RecoverConfig(ipc=1, steps=2, alpha_tv=0.1, alpha_l2=0.1), []
+
+    def note(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    recovery = Recovery(teacher, plan(config, teacher.spec), config, runtime=BF16)
+    recovery._objective = torch.compile(recovery.objective, dynamic=False, backend=note)
+    recovery.step()
+    assert len(graphs) == 1
+
+
 def test_a_failing_compiler_costs_a_warning(tiny_teacher, monkeypatch, cpu):
     def broken(*_, **__):
         def call(*_):
@@ -238,12 +254,39 @@ def test_a_network_that_cannot_be_folded_is_used_as_it_is(cpu):
     assert cpu.place_folded(net)(images).equal(net(images))
 
 
-def test_passes_are_all_images_in_order(cpu):
-    images = torch.arange(40.0)[:, None, None, None].expand(40, 1, 64, 64)
-    parts = cpu.passes(images)
-    assert [len(part) for part in parts] == [16, 16, 8]
-    assert torch.cat(parts).equal(images)
-    assert [len(part) for part in cpu.passes(torch.zeros(9, 3, 512, 512))] == [4, 4, 1]
+class Noted(torch.nn.Module):
+    """Says what an image's first pixel is; notes how many images it saw at once, where, and whether for gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append((len(images), threading.current_thread().name, torch.is_grad_enabled()))
+        return images[:, :, 0, 0].to(torch.bfloat16 if torch.is_autocast_enabled("cpu") else images.dtype)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_logits_are_of_all_images_in_order_in_parts_that_fit_a_cache(monkeypatch, threads, precision):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    images, net = torch.arange(40.0)[:, None, None, None].expand(40, 1, 64, 64), Noted()
+    found = Runtime(CPU, precision).logits(net, images)
+    assert found.dtype == torch.float32
+    assert found.flatten().tolist() == list(range(40))
+    assert sorted(count for count, _, _ in net.seen) == [8, 16, 16]
+    here = {thread == threading.current_thread().name for _, thread, _ in net.seen}
+    assert here == {threads == 1}
+    assert not any(gradients for _, _, gradients in net.seen)
+    wide = Noted()
+    Runtime(CPU, precision).logits(wide, torch.zeros(9, 3, 512, 512))
+    assert sorted(count for count, _, _ in wide.seen) == [1, 4, 4]
+
+
+def test_an_error_of_a_network_reaches_who_asked_for_its_logits(monkeypatch, cpu):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(RuntimeError, match=r"shape|size"):
+        cpu.logits(torch.nn.Linear(2, 2), torch.zeros(40, 1, 64, 64))
 
 
 def test_auto_means_bf16_where_a_processor_multiplies_it(monkeypatch):

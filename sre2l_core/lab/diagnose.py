@@ -14,7 +14,6 @@ from sre2l_core.runtime import Runtime
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-@torch.no_grad()
 def confusion(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> Tensor:
     """[K, K] int64 counts of images by true class (row) and predicted class (column); train/eval mode is put back."""
     classes, was_training = split.spec.num_classes, net.training
@@ -22,8 +21,7 @@ def confusion(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 
     net.eval()
     try:
         for images, labels in split.eval_batches(batch_size, runtime.device):
-            with runtime.autocast():
-                predicted = net(runtime.batch(images)).argmax(1)
+            predicted = runtime.logits(net, images).argmax(1)
             counts += torch.bincount((labels * classes + predicted).cpu(), minlength=classes * classes)
     finally:
         net.train(was_training)

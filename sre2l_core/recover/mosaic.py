@@ -35,9 +35,8 @@ def mosaics(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset
         ids = torch.tensor(rows)
         params = draw(CROPS, seed=config.seed, epoch=index, ids=ids, size=spec.size)
         crops = apply(spec.normalize(data.train.take(ids)), params, size=spec.resolution)
-        with runtime.autocast():
-            logits = net(runtime.batch(crops))
-        losses = F.cross_entropy(logits.float(), torch.full((count,), label, device=logits.device), reduction="none")
+        logits = runtime.logits(net, crops)
+        losses = F.cross_entropy(logits, torch.full((count,), label, device=logits.device), reduction="none")
         surest = losses.topk(GRID**2, largest=False).indices.cpu()
         small = F.interpolate(crops[surest], scale_factor=1 / GRID, mode="bilinear", antialias=True)
         tiles.append(_tile(small))

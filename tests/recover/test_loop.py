@@ -7,14 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from sre2l_core import storage
-from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
+from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.config import RecoverConfig
-from sre2l_core.errors import ArtifactError, ConfigError, DivergenceError
-from sre2l_core.recover import Recovery, loop, plan, recover
+from sre2l_core.errors import ConfigError, DivergenceError
+from sre2l_core.recover import Recovery, loop, plan, stage
 from sre2l_core.recover import terms as term_table
 from sre2l_core.views import draw
 
@@ -39,11 +38,6 @@ def run(recovery, steps=None):
     while not recovery.done and (steps is None or len(events) < steps):
         events.append(recovery.step())
     return events
-
-
-def without_batchnorm(spec):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(spec.channels * spec.resolution**2, spec.num_classes))
-    return Teacher(net, spec, "linear")
 
 
 def loss_by_hand(net, images, params, row, labels, settings):
@@ -194,7 +188,7 @@ def test_a_saved_state_continues_bit_for_bit(start, tmp_path):
         run(recovery, 3)
         recovery.retune(alpha_bn=1.0, lr=0.02, betas=(0.8, 0.95))
         run(recovery, 2)
-    loop._save_state(first.state_dict(), first.ids, tmp_path / "state.safetensors")
+    stage._save_state(first.state_dict(), first.ids, tmp_path / "state.safetensors")
     run(through)
     notes, tensors = (read(tmp_path / "state.safetensors") for read in (storage.read_notes, storage.read_tensors))
     second.load_state_dict({**notes, "tensors": tensors})
@@ -235,11 +229,10 @@ def test_retuning_is_validated(start, change, message):
     assert recovery.changes == []
 
 
-def test_a_teacher_without_batchnorm_serves_only_without_r_bn(start, tiny_spec):
-    teacher = without_batchnorm(tiny_spec)
+def test_a_teacher_without_batchnorm_serves_only_without_r_bn(start, linear_teacher):
     with pytest.raises(ConfigError, match=r"'linear' has no BatchNorm layer but alpha_bn=0\.1.*alpha_bn=0"):
-        start(teacher=teacher)
-    recovery = start(config(alpha_bn=0), teacher=teacher)
+        start(teacher=linear_teacher)
+    recovery = start(config(alpha_bn=0), teacher=linear_teacher)
     assert set(recovery.step().metrics) == {"loss", "ce"}
     with pytest.raises(ConfigError, match="has no BatchNorm layer"):
         recovery.retune(alpha_bn=0.1)
@@ -249,14 +242,14 @@ def test_a_teacher_without_batchnorm_serves_only_without_r_bn(start, tiny_spec):
 @pytest.mark.parametrize("name", ["ce", "r_bn"])
 def test_a_term_that_is_not_finite_stops_at_the_last_good_state(start, monkeypatch, name):
     monkeypatch.setattr(loop, "CHECK_EVERY", 2)
-    recovery, calls = start(config(steps=20)), []
-    term, weight = term_table.TERMS[name]
+    calls, (term, weight) = [], term_table.TERMS[name]
 
     def fails_in_step_6(seen):
         calls.append(None)
         return term(seen) * (float("nan") if len(calls) == 6 else 1)
 
     monkeypatch.setitem(term_table.TERMS, name, (fails_in_step_6, weight))
+    recovery = start(config(steps=20))
     run(recovery, 4)
     good = recovery.images.detach().clone()
     message = rf"term {name} became nan in step 6\. The state after step 4 is kept\. Lower lr \(0\.1\)"
@@ -295,99 +288,3 @@ def test_predictions_are_of_the_whole_images(start, tiny_teacher, tiny_spec):
     for net, found in ((tiny_teacher.net, recovery.predict()), (judge.net, recovery.predict(judge))):
         expected = net(recovery.images.detach()).softmax(1)
         torch.testing.assert_close(found, expected)
-
-
-def test_recover_orders_images_by_index_then_class(tiny_teacher, cpu):
-    settings = config(ipc=2, group_size=2, stack=2)
-    condensed = recover(tiny_teacher, settings, runtime=cpu)
-    assert condensed.labels.tolist() == [0, 1, 2, 3, 4] * 2
-    assert condensed.images.dtype == torch.uint8
-    for group in plan(settings, tiny_teacher.spec):
-        recovery = Recovery(tiny_teacher, [group], settings, runtime=cpu)
-        run(recovery)
-        difference = condensed.images[list(group.ids)].int() - recovery.pixels().int()
-        assert difference.abs().max() <= 1
-        assert condensed.labels[list(group.ids)].tolist() == list(group.labels)
-
-
-def test_recovered_images_are_what_the_teacher_sees_in_them(tiny_teacher, cpu):
-    condensed = recover(tiny_teacher, config(steps=60), runtime=cpu)
-    logits = tiny_teacher.net(tiny_teacher.spec.normalize(condensed.images))
-    assert (logits.argmax(1) == condensed.labels).all()
-
-
-def test_a_subset_of_classes_keeps_their_labels(tiny_teacher, cpu, tmp_path):
-    for out in (None, tmp_path / "images"):
-        condensed = recover(tiny_teacher, config(only_classes=("eel", "bee"), ipc=2), runtime=cpu, out=out)
-        assert condensed.labels.tolist() == [1, 4, 1, 4]
-
-
-def test_an_interrupted_run_continues_and_gives_the_same_images(tiny_teacher, cpu, tmp_path):
-    settings, out, steps = config(ipc=2, group_size=2), tmp_path / "run", []
-
-    def interrupt(event):
-        steps.append(event.step)
-        if event.step == 16:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        recover(tiny_teacher, settings, runtime=cpu, out=out, on_step=interrupt)
-    assert (out / storage.PROGRESS).exists()
-    assert not (out / storage.MANIFEST).exists()
-    resumed = recover(tiny_teacher, settings, runtime=cpu, out=out, on_step=lambda event: steps.append(event.step))
-    assert steps[16:] == list(range(13, 37))  # from the last checked state: the start of the second group
-    assert resumed.id == recover(tiny_teacher, settings, runtime=cpu).id
-    assert not (out / storage.PROGRESS).exists()
-    storage.verify(out)
-    assert recover(tiny_teacher, settings, runtime=cpu, out=out, on_step=interrupt).id == resumed.id
-    assert len(steps) == 16 + 24
-
-
-def test_a_killed_run_loses_at_most_the_steps_since_the_last_save(tiny_teacher, cpu, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    out, states = tmp_path / "run", []
-    path = out / storage.PROGRESS
-    on_step = lambda event: states.append(path.read_bytes() if path.exists() else b"")  # noqa: E731
-    expected = recover(tiny_teacher, config(), runtime=cpu, out=out, on_step=on_step)
-    again = tmp_path / "again"
-    storage.write_json(again / storage.REQUEST, storage.read_json(out / storage.REQUEST))
-    (again / storage.PROGRESS).write_bytes(states[4])
-    steps = []
-    found = recover(tiny_teacher, config(), runtime=cpu, out=again, on_step=lambda event: steps.append(event.step))
-    assert steps == [5, 6]
-    assert found.id == expected.id
-
-
-def test_a_folder_of_another_run_is_refused(tiny_teacher, cpu, tmp_path):
-    recover(tiny_teacher, config(), runtime=cpu, out=tmp_path / "run")
-    with pytest.raises(ArtifactError, match=r"another run: config\.seed is 0 there, 1 now"):
-        recover(tiny_teacher, config(seed=1), runtime=cpu, out=tmp_path / "run")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("keep me")
-    with pytest.raises(ArtifactError, match="was not made by this package"):
-        recover(tiny_teacher, config(), runtime=cpu, out=tmp_path / "mine")
-
-
-def test_a_refused_config_does_not_claim_the_folder(tiny_spec, cpu, tmp_path):
-    teacher, out = without_batchnorm(tiny_spec), tmp_path / "run"
-    with pytest.raises(ConfigError, match="has no BatchNorm"):
-        recover(teacher, config(), runtime=cpu, out=out)
-    assert len(recover(teacher, config(alpha_bn=0), runtime=cpu, out=out)) == 5
-
-
-@pytest.mark.parametrize("image_format", ["png", "webp", "jpeg"])
-def test_in_memory_and_on_disk_are_the_same_images(tiny_teacher, cpu, tmp_path, image_format):
-    settings = config(image_format=image_format)
-    memory = recover(tiny_teacher, settings, runtime=cpu)
-    disk = recover(tiny_teacher, settings, runtime=cpu, out=tmp_path / "run")
-    assert memory.id == disk.id == CondensedSet.load(tmp_path / "run").id
-    assert len(list((tmp_path / "run").rglob(f"*.{image_format}"))) == 5
-    lossless = recover(tiny_teacher, config(), runtime=cpu).id
-    assert (memory.id == lossless) == (image_format != "jpeg")
-
-
-def test_a_verifier_is_asked_at_the_end(tiny_teacher, cpu):
-    events = []
-    recover(tiny_teacher, config(), runtime=cpu, on_step=events.append, verifier=tiny_teacher)
-    assert ["verifier" in event.metrics for event in events] == [False] * 5 + [True]
-    assert 0 <= events[-1].value("verifier") <= 1
