@@ -14,9 +14,10 @@ BIN       := $(VENV)/bin
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BENCHES   := recover_step relabel validate labels scaling end_to_end
 
-# Spinning OpenMP threads slow each other down when the cores are shared by a kernel, a server and a browser.
-OMP_WAIT_POLICY ?= PASSIVE
-export OMP_WAIT_POLICY
+# OpenMP threads that spin while they wait slow down whoever shares the cores: a kernel, a server, a browser. A short spin is
+# better than none: between the small operations of a tiny network nobody should fall asleep.
+GOMP_SPINCOUNT ?= 10000
+export GOMP_SPINCOUNT
 
 .PHONY: help lab app demo test lint bench notebooks clean
 .DEFAULT_GOAL := help

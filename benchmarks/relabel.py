@@ -18,7 +18,7 @@ import sre2l_core
 from sre2l_core.config import RelabelConfig
 from sre2l_core.runtime import Runtime
 
-QUICK = {"convnet@16:32": 500, "resnet10@64": 256, "resnet18@64": 96}
+QUICK = {"convnet@16:32": 500, "resnet10@64": 256, "resnet18@64": 128}
 """Networks for a CPU, and how many images each labels: the demo's, the one for one's own pictures, the paper's."""
 PAPER = {"resnet18@64": 10_000, "resnet18@224": 10_000, "resnet50@224": 10_000}
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Self, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.utils._pytree import tree_leaves
@@ -111,7 +113,7 @@ class Runtime:
     def logits(self, net: nn.Module, images: Tensor) -> Tensor:
         """[B, K] float32 logits of images [B, C, H, W], without gradients; `net` is in eval mode.
 
-        A CPU looks at parts whose activations stay in its cache, two at a time: while one waits, the other computes.
+        A CPU looks at parts whose activations stay in its cache, each core at its own: so none waits for another.
         """
 
         def look(part: Tensor) -> Tensor:
@@ -123,10 +125,23 @@ class Runtime:
             return look(images)
         height, width = images.shape[-2:]
         parts = torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // (height * width)))
-        if len(parts) == 1 or torch.get_num_threads() == 1:
+        threads = torch.get_num_threads()
+        workers = min(threads, len(parts))
+        if workers == 1:
             return torch.cat([look(part) for part in parts])
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(workers, initializer=_compute_with, initargs=(threads // workers,)) as pool:
             return torch.cat(list(pool.map(look, parts)))
+
+
+def _compute_with(threads: int) -> None:
+    """Operations of the calling thread, and of no other, use so many threads."""
+    torch.get_num_threads()  # torch sets a thread up at its first use: let that be done
+    _openmp().limit(limits=threads)
+
+
+@cache
+def _openmp() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="openmp")
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

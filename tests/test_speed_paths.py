@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -255,37 +256,53 @@ def test_a_network_that_cannot_be_folded_is_used_as_it_is(cpu):
 
 
 class Noted(torch.nn.Module):
-    """Says what an image's first pixel is; notes how many images it saw at once, where, and whether for gradients."""
+    """Says what an image's first pixel is; notes how many images it saw at once, with what, and where."""
 
     def __init__(self):
         super().__init__()
-        self.seen = []
+        self.counts, self.threads, self.names = [], [], []
 
     def forward(self, images):
-        self.seen.append((len(images), threading.current_thread().name, torch.is_grad_enabled()))
+        assert not torch.is_grad_enabled()
+        self.counts.append(len(images))
+        self.threads.append(torch.get_num_threads())
+        self.names.append(threading.current_thread().name)
         return images[:, :, 0, 0].to(torch.bfloat16 if torch.is_autocast_enabled("cpu") else images.dtype)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.fixture
+def use_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_logits_are_of_all_images_in_order_in_parts_that_fit_a_cache(monkeypatch, threads, precision):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+@pytest.mark.parametrize(("threads", "workers", "each"), [(1, 1, 1), (2, 2, 1), (6, 3, 2)])
+def test_logits_are_of_all_images_in_order_each_core_at_its_own_part(use_threads, threads, workers, each, precision):
+    use_threads(threads)
     images, net = torch.arange(40.0)[:, None, None, None].expand(40, 1, 64, 64), Noted()
     found = Runtime(CPU, precision).logits(net, images)
     assert found.dtype == torch.float32
     assert found.flatten().tolist() == list(range(40))
-    assert sorted(count for count, _, _ in net.seen) == [8, 16, 16]
-    here = {thread == threading.current_thread().name for _, thread, _ in net.seen}
-    assert here == {threads == 1}
-    assert not any(gradients for _, _, gradients in net.seen)
-    wide = Noted()
-    Runtime(CPU, precision).logits(wide, torch.zeros(9, 3, 512, 512))
-    assert sorted(count for count, _, _ in wide.seen) == [1, 4, 4]
+    assert sorted(net.counts) == [8, 16, 16]
+    assert net.threads == [each] * 3
+    assert len(set(net.names)) <= workers
+    assert (threading.current_thread().name in net.names) == (workers == 1)
+    assert torch.get_num_threads() == threads  # neither here nor in threads to come
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(torch.get_num_threads).result() == threads
 
 
-def test_an_error_of_a_network_reaches_who_asked_for_its_logits(monkeypatch, cpu):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with pytest.raises(RuntimeError, match=r"shape|size"):
+def test_few_large_images_are_a_part(cpu):
+    net = Noted()
+    cpu.logits(net, torch.zeros(9, 3, 512, 512))
+    assert net.counts == [4, 4, 1]
+
+
+def test_an_error_of_a_network_reaches_who_asked_for_its_logits(use_threads, cpu):
+    use_threads(2)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         cpu.logits(torch.nn.Linear(2, 2), torch.zeros(40, 1, 64, 64))
 
 

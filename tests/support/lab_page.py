@@ -105,7 +105,7 @@ def _server(command: Sequence[str], home: Path, answers: str, *, fast: bool) -> 
     names = ("HOME", "IPYTHONDIR", "MPLCONFIGDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     environment = {**os.environ, **{name: str(home / name.lower()) for name in names}}
     environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "PYTHONPATH": str(ROOT)}
-    environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "GOMP_SPINCOUNT": "10000"}
     environment.pop("SRE2L_FAST", None)
     environment |= {"SRE2L_FAST": "1"} if fast else {}
     with (home / "log").open("w") as log:

@@ -101,7 +101,7 @@ def kernel(**environment: str) -> Iterator[Wire]:
     """A kernel that finds the package, and its wire."""
     from jupyter_client.manager import start_new_kernel
 
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", **environment}
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "GOMP_SPINCOUNT": "10000", **environment}
     manager, client = start_new_kernel(kernel_name="python3", env=settings)
     try:
         yield Wire(client)
