@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sre2l_core import storage
 from sre2l_core.artifacts import Teacher, empty_network
@@ -153,6 +154,31 @@ def test_compiled_equals_eager_and_is_compiled_once(tiny_teacher, cpu):
                         recovery.retune(alpha_bn=0.3, lr=0.05)
                     recovery.step()
         torch.testing.assert_close(made[0].images, made[1].images, atol=1e-4, rtol=0)
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of all operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_step_asks_for_a_number(cpu, tiny_teacher):
+    """On a GPU it would wait for all that is under way; the loss is looked at every CHECK_EVERY steps only."""
+    config = RecoverConfig(ipc=1, steps=100, alpha_bn=0.1, alpha_tv=0.1, alpha_l2=0.1)
+    recovery = Recovery(tiny_teacher, plan(config, tiny_teacher.spec), config, runtime=cpu)
+    with Operations() as seen:
+        recovery.step()
+    assert "convolution" in seen.names
+    assert "_local_scalar_dense" not in seen.names
+    with Operations() as seen:
+        float(recovery.step().metrics["loss"])
+    assert "_local_scalar_dense" in seen.names
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -84,7 +84,7 @@ def initial_images(config: RecoverConfig, spec: DatasetSpec, group: Group, data:
         raise ConfigError(f"init={config.init!r} needs the real data: give it (--data), or use init='noise'.")
     spec.check_fits(data.spec)
     wanted = zip(group.labels, group.image_indices, strict=True)
-    rows = torch.tensor([nth_image(data.train.labels, label, n, config.seed) for label, n in wanted])
+    rows = torch.cat([rows_of_class(data.train.labels, label, torch.tensor([n]), config.seed) for label, n in wanted])
     images = spec.normalize(data.train.take(rows))
     if config.init == "real":
         return images
@@ -93,11 +93,11 @@ def initial_images(config: RecoverConfig, spec: DatasetSpec, group: Group, data:
     return apply(images, params, size=spec.resolution)
 
 
-def nth_image(labels: Tensor, label: int, n: int, seed: int) -> int:
-    """Row of the n-th image of a class in a random order fixed by `seed`; starts again when the class is exhausted."""
+def rows_of_class(labels: Tensor, label: int, places: Tensor, seed: int) -> Tensor:
+    """Rows at `places` of a class's images in a random order fixed by `seed`; after the last the first comes again."""
     rows = (labels == label).nonzero()[:, 0]
     order = torch.randperm(len(rows), generator=generator(seed, label))
-    return int(rows[order[n % len(rows)]])
+    return rows[order[places % len(rows)]]
 
 
 def generator(seed: int, stream: int) -> torch.Generator:

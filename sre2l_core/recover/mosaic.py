@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig, ViewConfig
 from sre2l_core.data import Dataset
-from sre2l_core.recover.groups import Group, nth_image
+from sre2l_core.recover.groups import Group, rows_of_class
 from sre2l_core.runtime import Runtime
 from sre2l_core.views import apply, draw
 
@@ -31,8 +31,7 @@ def mosaics(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset
     net = runtime.place(teacher.net)
     tiles = []
     for label, index in zip(group.labels, group.image_indices, strict=True):
-        rows = [nth_image(data.train.labels, label, index * count + n, config.seed) for n in range(count)]
-        ids = torch.tensor(rows)
+        ids = rows_of_class(data.train.labels, label, index * count + torch.arange(count), config.seed)
         params = draw(CROPS, seed=config.seed, epoch=index, ids=ids, size=spec.size)
         crops = apply(spec.normalize(data.train.take(ids)), params, size=spec.resolution)
         logits = runtime.logits(net, crops)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ConfigError, DataError
-from sre2l_core.recover.groups import Group, generator, initial_images, nth_image, plan, stacked
+from sre2l_core.recover.groups import Group, generator, initial_images, plan, rows_of_class, stacked
 
 
 def config(**settings):
@@ -78,12 +78,13 @@ def test_patches_are_enlarged_crops_of_real_images(tiny_spec, tiny_data):
         assert (enlarged - image).abs().amax((1, 2, 3)).min() < 1e-5
 
 
-def test_nth_image_goes_through_the_class_before_it_starts_again():
+def test_a_class_is_gone_through_before_it_starts_again():
     labels = torch.tensor([0, 1, 1, 0, 1])
-    rows = [nth_image(labels, 1, n, seed=4) for n in range(6)]
+    rows = rows_of_class(labels, 1, torch.arange(6), seed=4).tolist()
     assert sorted(rows[:3]) == [1, 2, 4]
     assert rows[3:] == rows[:3]
-    orders = {tuple(nth_image(labels, 1, n, seed) for n in range(3)) for seed in range(20)}
+    assert rows_of_class(labels, 1, torch.tensor([4]), seed=4).tolist() == rows[4:5]
+    orders = {tuple(rows_of_class(labels, 1, torch.arange(3), seed).tolist()) for seed in range(20)}
     assert len(orders) > 3
 
 

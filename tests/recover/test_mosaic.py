@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from sre2l_core.config import RecoverConfig
 from sre2l_core.recover import mosaic, plan, recover
-from sre2l_core.recover.groups import nth_image
+from sre2l_core.recover.groups import rows_of_class
 from sre2l_core.runtime import Runtime
 from sre2l_core.views import apply, draw
 
@@ -18,7 +18,7 @@ def test_quarters_are_the_surest_crops_of_the_class(tiny_teacher, tiny_data, mon
     group = plan(CONFIG, tiny_teacher.spec)[1]
     made = mosaic.mosaics(tiny_teacher, CONFIG, group, tiny_data, Runtime.auto("cpu", "fp32"))
     for image, label in zip(made, group.labels, strict=True):
-        rows = torch.tensor([nth_image(tiny_data.train.labels, label, 16 + n, CONFIG.seed) for n in range(16)])
+        rows = rows_of_class(tiny_data.train.labels, label, torch.arange(16, 32), CONFIG.seed)
         params = draw(mosaic.CROPS, seed=CONFIG.seed, epoch=1, ids=rows, size=tiny_teacher.spec.size)
         crops = apply(
             tiny_teacher.spec.normalize(tiny_data.train.take(rows)), params, size=tiny_teacher.spec.resolution
