@@ -49,6 +49,7 @@ def test_a_step_does_not_wait_for_the_device(gpu, teacher, precision):
             recovery.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert recovery.step_count == 6
 
 
 def test_the_gpu_recovers_what_the_cpu_does(gpu, cpu, teacher):
