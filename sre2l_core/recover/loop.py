@@ -226,17 +226,18 @@ class Recovery:
     def _check(self) -> None:
         """Stop at a term that is not finite, back at the last good state."""
         values = torch.stack([value for terms in self._pending for value in terms.values()])
-        finite = bool(values.isfinite().all())  # the only wait for the device
-        for offset, terms in enumerate(self._pending, start=self.step_count - len(self._pending) + 1):
-            for name, value in terms.items():
-                if not finite and not torch.isfinite(value):
-                    lr = self.config.lr
-                    self.load_state_dict(self.checked)
-                    raise DivergenceError(
-                        f"recover: the term {name} became {float(value)} in step {offset}. The state after step "
-                        f"{self.step_count} is kept. Lower lr ({lr}) or the weight of {name}."
-                    )
-        self._pending, self.checked = [], self.state_dict()
+        if values.isfinite().all():  # the only wait for the device
+            self._pending, self.checked = [], self.state_dict()
+            return
+        numbered = enumerate(self._pending, start=self.step_count - len(self._pending) + 1)
+        named = ((step, name, value) for step, terms in numbered for name, value in terms.items())
+        step, name, value = next(found for found in named if not found[2].isfinite())
+        lr = self.config.lr
+        self.load_state_dict(self.checked)
+        raise DivergenceError(
+            f"recover: the term {name} became {float(value)} in step {step}. The state after step {self.step_count} is "
+            f"kept. Lower lr ({lr}) or the weight of {name}."
+        )
 
 
 def check_teacher(teacher: Teacher, config: RecoverConfig) -> None:
