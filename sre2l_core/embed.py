@@ -37,8 +37,7 @@ def features(teacher: Teacher, images: Tensor, *, runtime: Runtime | None = None
     hook = heads[-1].register_forward_pre_hook(keep)
     try:
         for part in images.split(batch_size):
-            with runtime.autocast():
-                net(runtime.batch(part))
+            runtime.forward(net, part)
     finally:
         hook.remove()
     return torch.cat(found)

@@ -148,8 +148,8 @@ class LiveLabels:
         if self.config.teacher_mode == "eval":
             return self.runtime.logits(self._net, pixels)
         parts = pixels.chunk(self.config.batch_split)  # how it is parted enters the labels
-        with batch_statistics(self._net), self.runtime.autocast():
-            return torch.cat([self._net(self.runtime.batch(part)).float() for part in parts])
+        with batch_statistics(self._net):
+            return torch.cat([self.runtime.forward(self._net, part).float() for part in parts])
 
 
 @contextmanager

@@ -97,6 +97,12 @@ class Runtime:
         """Move images [B, C, H, W] to the device in the network's memory format."""
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
 
+    def forward(self, net: nn.Module, images: Tensor) -> Tensor:
+        """One pass of images [B, C, H, W] through a placed network, in this precision and memory format."""
+        with self.autocast():
+            found: Tensor = net(self.batch(images))
+        return found
+
     @property
     def _layout(self) -> torch.memory_format:
         # In float32 on a CPU, torch 2.15's backward pass writes past its memory for 8 channels last at 64 pixels.
@@ -117,9 +123,8 @@ class Runtime:
         """
 
         def look(part: Tensor) -> Tensor:
-            with torch.no_grad(), self.autocast():  # both hold for one thread
-                found: Tensor = net(self.batch(part))
-            return found.float()
+            with torch.no_grad():  # holds for one thread
+                return self.forward(net, part).float()
 
         if self.device.type != "cpu":
             return look(images)

@@ -71,8 +71,7 @@ class Trainer:
         losses, outputs = [], []
         for start in range(0, len(images), size):
             rows = slice(start, min(start + size, len(images)))
-            with self.runtime.autocast():
-                logits = self.net(self.runtime.batch(images[rows]))
+            logits = self.runtime.forward(self.net, images[rows])
             loss = loss_of(logits.float(), rows) * ((rows.stop - rows.start) / len(images))
             loss.backward()
             losses.append(loss.detach())

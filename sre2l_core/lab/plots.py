@@ -176,8 +176,8 @@ def bn_statistics_figure(
     net = runtime.place(teacher.net)
     seen = {}
     for name, images in batches.items():
-        with torch.no_grad(), bn_statistics(net) as stats, runtime.autocast():
-            net(runtime.batch(images))
+        with torch.no_grad(), bn_statistics(net) as stats:
+            runtime.forward(net, images)
         seen[name] = stats.layers[layer]
     norm = next(iter(seen.values())).layer
     figure = Figure(figsize=(8.4, 3.0), layout="constrained")

@@ -66,9 +66,8 @@ class Recovery:
         self.snapshots: list[tuple[int, Tensor]] = []
         self._bounds = teacher.spec.bounds(device)
         self._use(config)
-        example = (torch.zeros_like(self.images, requires_grad=True), self._crop(0), self._weights)
         with self._listening() as stats:
-            self._objective = self.runtime.compiled(self.objective, *example, stats)
+            self._objective = self.runtime.compiled(self.objective, self.images, self._crop(0), self._weights, stats)
         self._pending: list[dict[str, Tensor]] = []
         self.checked = self.state_dict()
         """The state after the last step whose loss was looked at and found finite."""
@@ -111,15 +110,10 @@ class Recovery:
         spec = self.teacher.spec
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
         views = resample(images, *matrices(crop, spec.size, spec.resolution))
-        logits = self._logits(views)
+        logits = self.runtime.forward(self.net, views)
         seen = Seen(views, logits, self.targets, stats, len(self.groups), self.config)
         terms = torch.stack([term(seen) for term in self._terms.values()])
         return terms, (weights[:, None] * terms).sum(0)
-
-    def _logits(self, views: Tensor) -> Tensor:
-        with self.runtime.autocast():
-            logits: Tensor = self.net(self.runtime.batch(views))
-        return logits
 
     def _listening(self) -> AbstractContextManager[BatchNormStats]:
         """Statistics of what enters each BatchNorm layer within each group."""
@@ -153,7 +147,6 @@ class Recovery:
         """[S * G, C, H, W] uint8: the images as they would be saved now."""
         return self.teacher.spec.to_uint8(self.images)
 
-    @torch.no_grad()
     def predict(self, judge: Teacher | None = None) -> Tensor:
         """[S * G, K] probabilities for the whole, uncropped images, by the teacher or by another network."""
         net = self.net if judge is None else self.runtime.place(judge.net)
@@ -167,7 +160,7 @@ class Recovery:
             [S * G, K] probabilities, and [L, S] distances of BatchNorm statistics by layer (Equation 7's summands).
         """
         with self._listening() as stats:
-            logits = self._logits(self.images)
+            logits = self.runtime.forward(self.net, self.images)
         empty = logits.new_empty(0, len(self.groups))
         distances = layer_distances(stats, self.config.normalize_bn) if stats.layers else empty
         return logits.float().softmax(1), distances

@@ -20,7 +20,6 @@ CANDIDATES = 4
 CROPS = ViewConfig(crop="resized", crop_scale=(0.5, 1.0), flip=0.5)
 
 
-@torch.no_grad()
 def mosaics(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset, runtime: Runtime) -> Tensor:
     """[G, C, H, W] float32 normalised: each image holds, at half size, the GRID^2 surest of its candidates' crops.
 
