@@ -11,11 +11,7 @@ import pytest
 from lab_page import Notebook
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(lab_page.CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-]
+pytestmark = lab_page.MARKS
 NAMES = ("01_squeeze.ipynb", "03_relabel.ipynb", "04_validate.ipynb", "05_embeddings.ipynb")
 
 

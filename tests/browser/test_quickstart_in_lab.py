@@ -9,11 +9,7 @@ import lab_page
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(lab_page.CHROMIUM is None, reason="no Chromium: apt-get install chromium, or Google Chrome"),
-]
+pytestmark = lab_page.MARKS
 NAME, GRID = "00_quickstart.ipynb", "img.sre-grid"
 ROW = [f".sre-card-{stage}" for stage in ("squeeze", "recover", "relabel", "validate")]
 SETTLED = f"""before => ({lab_page.PIXELS})('{GRID}') !== before

@@ -12,11 +12,7 @@ import pytest
 from lab_page import Notebook
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(lab_page.CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-]
+pytestmark = lab_page.MARKS
 GRID = "img.sre-grid"
 PANEL = "() => document.querySelector('.sre-panel').scrollIntoView()"
 

@@ -10,11 +10,7 @@ import pytest
 
 pytest.importorskip("voila", reason="Voilà is missing: pip install voila, or the app extra")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(lab_page.CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-]
+pytestmark = lab_page.MARKS
 NAME, GRID = "02_recover.ipynb", "img.sre-grid"
 
 
