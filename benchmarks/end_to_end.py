@@ -19,8 +19,8 @@ from harness import Row, parser, report, started
 
 from sre2l_core import presets
 from sre2l_core.events import StepEvent
-from sre2l_core.lab.pipeline import run
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.pipeline import run
 from sre2l_core.runtime import Runtime
 
 ONE_STUDENT = {"seeds": 1, "hard_labels": False, "against": ()}

@@ -17,7 +17,7 @@ from harness import parser, report, started
 from sre2l_core import storage
 from sre2l_core.codecs import build_codec
 from sre2l_core.registry import catalogue
-from sre2l_core.relabel import REFERENCE_BYTES
+from sre2l_core.stages.relabel import REFERENCE_BYTES
 
 SETS = {"digits": 10, "cifar100": 100, "tiny-imagenet": 200, "imagenet-1k": 1000, "imagenet-21k": 10_450}
 

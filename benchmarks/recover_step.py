@@ -35,8 +35,8 @@ from textbook import TextbookRecovery
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
-from sre2l_core.recover import Recovery, plan
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
 
 NETWORKS = ("convnet4@64", "resnet18@64", "resnet50@64", "resnet18@224", "resnet50@224", "mobilenet_v2@224")
 QUICK = ("convnet4@64", "resnet18@64", "mobilenet_v2@224")

@@ -1,7 +1,7 @@
 """Training of a student on stored soft labels: images per second against the textbook way, in turns.
 
 Textbook: for every batch, unpickle its labels, decode and crop every PNG on its own, mix, one AdamW step of a float32
-student, `loss.item()`. Here: `sre2l_core.validate`'s own lesson and trainer on resident uint8 images.
+student, `loss.item()`. Here: `sre2l_core.stages.validate`'s own lesson and trainer on resident uint8 images.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sre2l_core.artifacts import empty_network
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.losses import soft_label_loss
 from sre2l_core.runtime import Runtime
-from sre2l_core.training import Trainer
-from sre2l_core.validate import CondensedLesson
+from sre2l_core.stages.students import CondensedLesson
+from sre2l_core.stages.training import Trainer
 
 QUICK = {"convnet@16:32": 250, "resnet10@64": 150, "resnet18@64": 50}
 """Networks for a CPU, and how many images each learns from: whole batches."""

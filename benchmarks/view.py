@@ -26,11 +26,11 @@ import json, time, torch
 torch.set_num_threads({threads} or torch.get_num_threads())
 from harness import network
 from sre2l_core.config import RecoverConfig
-from sre2l_core.recover import Recovery, plan
-from sre2l_core.run import Run
+from sre2l_core.stages.recover import Recovery, plan
+from sre2l_core.worker import Run
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import RecoverStudio
-from sre2l_core.widgets.panel import _Work
+from sre2l_core.widgets.base.panel import _Work
 runtime = Runtime.auto("cpu")
 teacher = network({network!r}, {resolution}, 10, **{options})
 config = RecoverConfig(ipc={ipc}, steps=1_000_000, flip=0, group_images=10, first_bn_multiplier=1)

@@ -12,35 +12,33 @@ Names are looked up on first use, so that importing the package costs nothing.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sre2l_core.artifacts import CondensedSet, Score, Teacher
     from sre2l_core.config import RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
-    from sre2l_core.labels import LiveLabels, SoftLabels
-    from sre2l_core.recover.loop import Recovery
-    from sre2l_core.recover.stage import recover
-    from sre2l_core.relabel import relabel
     from sre2l_core.runtime import Runtime
-    from sre2l_core.squeeze import squeeze
-    from sre2l_core.validate import validate
+    from sre2l_core.stages.labels import LiveLabels, SoftLabels
+    from sre2l_core.stages.recover.loop import Recovery
+    from sre2l_core.stages.recover.stage import recover
+    from sre2l_core.stages.relabel import relabel
+    from sre2l_core.stages.squeeze import squeeze
+    from sre2l_core.stages.validate import validate
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "squeeze": "squeeze",
-    "recover": "recover.stage",
-    "relabel": "relabel",
-    "validate": "validate",
-    "Recovery": "recover.loop",
+    "squeeze": "stages.squeeze",
+    "recover": "stages.recover.stage",
+    "relabel": "stages.relabel",
+    "validate": "stages.validate",
+    "Recovery": "stages.recover.loop",
     "Teacher": "artifacts",
     "CondensedSet": "artifacts",
     "Score": "artifacts",
-    "SoftLabels": "labels",
-    "LiveLabels": "labels",
+    "SoftLabels": "stages.labels",
+    "LiveLabels": "stages.labels",
     "Runtime": "runtime",
     "SqueezeConfig": "config",
     "RecoverConfig": "config",
@@ -56,14 +54,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sre2l_core' has no attribute {name!r}")
     return getattr(import_module(f"sre2l_core.{_HOMES[name]}"), name)
-
-
-class _Package(ModuleType):
-    """`sre2l_core.squeeze` is the verb, also once the module of that name was imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _HOMES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -70,8 +70,8 @@ class Squeeze(Command):
 
     def __call__(self) -> None:
         """Squeeze."""
-        from sre2l_core.lab.pipeline import load_data
-        from sre2l_core.squeeze import squeeze
+        from sre2l_core.runs.pipeline import load_data
+        from sre2l_core.stages.squeeze import squeeze
 
         runtime, data = self.machine.runtime(), load_data(self.data)
         with progress() as on_step:
@@ -103,7 +103,7 @@ class Recover(Command):
 
     def __call__(self) -> None:
         """Recover."""
-        from sre2l_core.recover import recover
+        from sre2l_core.stages.recover import recover
 
         runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
         if self.config.init != "noise":
@@ -147,7 +147,7 @@ class Relabel(Command):
     def __call__(self) -> None:
         """Relabel, or say how much it would be."""
         from sre2l_core.artifacts import CondensedSet
-        from sre2l_core.relabel import relabel, store_sizes
+        from sre2l_core.stages.relabel import relabel, store_sizes
 
         if self.dry_run:
             for line in store_sizes(*self._numbers(), self.config):
@@ -200,8 +200,8 @@ class Validate(Command):
     def __call__(self) -> None:
         """Validate."""
         from sre2l_core.artifacts import CondensedSet
-        from sre2l_core.labels import LabelSource, LiveLabels, SoftLabels
-        from sre2l_core.validate import validate
+        from sre2l_core.stages.labels import LabelSource, LiveLabels, SoftLabels
+        from sre2l_core.stages.validate import validate
 
         runtime, condensed = self.machine.runtime(), CondensedSet.load(self.condensed)
         teacher = None if self.teacher is None else load_teacher(self.teacher)
@@ -279,7 +279,7 @@ class Inspect:
 
     def __call__(self) -> None:
         """Print the description."""
-        from sre2l_core.lab.inspect import describe
+        from sre2l_core.runs.inspect import describe
 
         for line in describe(self.folder):
             say(line)
@@ -314,8 +314,8 @@ COMMANDS: dict[str, Any] = {
 
 def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine) -> None:
     """Run a recipe with bars, then draw and print what came out."""
-    from sre2l_core.lab.pipeline import run
-    from sre2l_core.lab.report import draw_run
+    from sre2l_core.runs.pipeline import run
+    from sre2l_core.runs.report import draw_run
 
     runtime = machine.runtime()
     with progress() as on_step:
@@ -330,7 +330,7 @@ def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine) -> None:
 def load_teacher(folder: Path) -> Teacher:
     """A saved teacher, or `torchvision:NETWORK`."""
     from sre2l_core.artifacts import Teacher
-    from sre2l_core.squeeze import from_weights
+    from sre2l_core.stages.squeeze import from_weights
 
     source, _, name = str(folder).partition(":")
     return from_weights(name) if source == "torchvision" else Teacher.load(folder)
@@ -338,7 +338,7 @@ def load_teacher(folder: Path) -> Teacher:
 
 def data_like(spec: DatasetSpec, config: DataConfig) -> Dataset:
     """The real data, with the classes and the resolution of an artifact where no others are asked for."""
-    from sre2l_core.lab.pipeline import load_data
+    from sre2l_core.runs.pipeline import load_data
 
     classes = None if config.num_classes is not None else config.classes or spec.classes
     return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution))

@@ -1,22 +1,58 @@
 """One frozen, bounded model per stage: the single source of every default.
 
-A field's bounds, default, meaning and paper source stand here once; the command line, the widget that edits it, the
-error message and the saved JSON are all made from it. Named settings of the paper are in `presets.py`.
+A field's bounds, default, meaning, paper source, label and slider stand here once; the command line, the widget that
+edits it, the error message and the saved JSON are all made from it. Named settings of the paper are in `presets.py`.
+Weights of loss terms that the paper does not have come from the files of `terms/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from sre2l_core.errors import ConfigError, unknown
 
 Range = tuple[float, float]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Options = dict[str, bool | int | float | str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a setting is named and moved where people look at it."""
+
+    label: str
+    unit: str = ""
+    slider: tuple[float, float] | None = None
+    """Ends of its slider; values beyond them, within the field's bounds, are set in a cell."""
+    log: bool = False
+    """Steps of 1, 2, 5, 10, … instead of even ones."""
+    step: float | None = None
+    """Width of an even step; a hundredth of the slider by default."""
+    catalogue: str = ""
+    """The folder of plug-ins whose names it takes."""
+
+
+def setting(
+    default: Any,
+    *,
+    label: str = "",
+    unit: str = "",
+    slider: tuple[float, float] | None = None,
+    log: bool = False,
+    step: float | None = None,
+    catalogue: str = "",
+    **field: Any,
+) -> Any:
+    """A `pydantic.Field` that also says how the setting is shown; see `Shown` and `Config.shown`."""
+    shown = {"shown": Shown(label, unit, slider, log, step, catalogue)}
+    return Field(default, json_schema_extra=shown, **field)  # type: ignore[arg-type]
 
 
 class Config(BaseModel):
@@ -41,6 +77,21 @@ class Config(BaseModel):
     def but(self, **changes: Any) -> Self:
         """A copy with `changes`, validated like any other config."""
         return type(self)(**(self.model_dump() | changes))
+
+    @classmethod
+    def shown(cls, name: str) -> Shown:
+        """How the field `name` is shown; its own name, without underscores, where no label was given."""
+        extra = cls.model_fields[name].json_schema_extra
+        found = extra.get("shown") if isinstance(extra, dict) else None
+        shown = found if isinstance(found, Shown) else Shown("")
+        return shown if shown.label else replace(shown, label=name.replace("_", " "))
+
+    @classmethod
+    def extend(cls, name: str, field: FieldInfo) -> None:
+        """Give this model one more field, a float: the weight of a loss term that a file of `terms/` brings."""
+        field.annotation = float
+        cls.__pydantic_fields__[name] = field
+        cls.model_rebuild(force=True)
 
 
 def explain(owner: str, error: ValidationError) -> str:
@@ -74,11 +125,30 @@ class ViewConfig(Config):
     crop: Literal["resized", "padded", "none"] = Field(
         "resized", description="RandomResizedCrop, RandomCrop after zero padding, or the whole image"
     )
-    crop_scale: Range = Field((0.08, 1.0), description="share of the image's area that a resized crop covers")
-    crop_ratio: Range = Field((3 / 4, 4 / 3), description="width / height of a resized crop, drawn log-uniformly")
-    padding: int = Field(4, ge=0, le=64, description="zero padding on each side, in pixels, for padded crops")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-    roll: tuple[int, int] = Field((0, 0), description="range of the circular shift after the crop, in pixels")
+    crop_scale: Range = setting(
+        (0.08, 1.0),
+        slider=(0.01, 1.0),
+        step=0.01,
+        description="share of the image's area that a resized crop covers",
+    )
+    crop_ratio: Range = setting(
+        (3 / 4, 4 / 3),
+        slider=(0.25, 4.0),
+        step=0.05,
+        description="width / height of a resized crop, drawn log-uniformly",
+    )
+    padding: int = setting(
+        4, ge=0, le=64, unit="pixels", slider=(0, 16), description="zero padding on each side for padded crops"
+    )
+    flip: float = setting(0.5, ge=0, le=1, slider=(0, 1), description="probability of a horizontal flip")
+    roll: tuple[int, int] = setting(
+        (0, 0),
+        label="jitter (roll)",
+        unit="pixels",
+        slider=(-32, 32),
+        step=1,
+        description="range of the circular shift after the crop, in pixels",
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
@@ -97,8 +167,8 @@ class MixedViewConfig(ViewConfig):
     """Views that may also mix two images."""
 
     mix: Literal["none", "cutmix", "mixup"] = Field("none", description="mix each view with another image's view")
-    mix_alpha: float = Field(
-        1.0, gt=0, le=10, description="both parameters of the Beta distribution of the mixing share"
+    mix_alpha: float = setting(
+        1.0, gt=0, le=10, slider=(0.1, 4), description="both parameters of the Beta distribution of the mixing share"
     )
 
 
@@ -111,16 +181,28 @@ class TrainConfig(Config):
         None, ge=1, description="split each batch so: gradients add up, BatchNorm sees the part (reference: 512)"
     )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="SGD with momentum, or AdamW")
-    lr: float = Field(0.2, gt=0, le=100, description="peak learning rate (Table 7a)")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Table 7a)")
+    lr: float = setting(
+        0.2,
+        gt=0,
+        le=100,
+        label="learning rate",
+        slider=(1e-4, 10),
+        log=True,
+        description="peak learning rate (Table 7a)",
+    )
+    momentum: float = setting(0.9, ge=0, lt=1, slider=(0, 0.99), description="momentum of SGD (Table 7a)")
     betas: tuple[Momentum, Momentum] = Field((0.9, 0.999), description="momentum terms of AdamW (Table 7b)")
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="weight decay (Table 7a)")
+    weight_decay: float = setting(1e-4, ge=0, le=1, slider=(1e-6, 0.1), log=True, description="weight decay (Table 7a)")
     decay_1d: bool = Field(True, description="also decay biases and norm parameters (the ImageNet reference does not)")
     schedule: Literal["cosine", "step", "constant"] = Field(
         "cosine", description="cosine to zero, x0.2 at 2/3 and 5/6, or constant"
     )
-    cosine_stretch: float = Field(
-        1.0, ge=1, le=10, description="length of the cosine over the training: 2 ends at half the learning rate"
+    cosine_stretch: float = setting(
+        1.0,
+        ge=1,
+        le=10,
+        slider=(1, 4),
+        description="length of the cosine over the training: 2 ends at half the learning rate",
     )
     schedule_by: Literal["epoch", "step"] = Field("step", description="how often the learning rate moves")
     warmup_epochs: int = Field(0, ge=0, description="epochs of linear warm-up from 1 % of the learning rate")
@@ -136,7 +218,9 @@ class TrainConfig(Config):
 class SqueezeConfig(MixedViewConfig, TrainConfig):
     """Stage 1: a classifier with BatchNorm learns the real data (Equation 4, Table 7a)."""
 
-    backbone: str = Field("resnet18", description="network, a name from sre2l_core/backbones or torchvision")
+    backbone: str = setting(
+        "resnet18", catalogue="backbones", description="network, a name from sre2l_core/backbones or torchvision"
+    )
     backbone_options: Options = Field(default_factory=dict, description="its options, such as depth or weights")
     pretrained: str | None = Field(
         None, description="torchvision weights, such as IMAGENET1K_V1: nothing is trained, accuracy is measured"
@@ -147,16 +231,56 @@ class SqueezeConfig(MixedViewConfig, TrainConfig):
 class RecoverConfig(ViewConfig):
     """Stage 2: images are optimised from noise (Equations 5-7, Tables 7c, 7d and 10b)."""
 
-    ipc: int = Field(50, ge=1, le=10_000, description="images per class")
+    ipc: int = setting(50, ge=1, le=10_000, label="images / class", slider=(1, 10), description="images per class")
     steps: int = Field(1000, ge=0, le=1_000_000, description="iterations per group (Table 3); 0 keeps the start")
-    lr: float = Field(0.1, gt=0, le=100, description="peak learning rate of Adam, cosine to zero (Table 7c)")
+    lr: float = setting(
+        0.1,
+        gt=0,
+        le=100,
+        label="learning rate",
+        slider=(0.001, 10),
+        log=True,
+        description="peak learning rate of Adam, cosine to zero (Table 7c)",
+    )
     betas: tuple[Momentum, Momentum] = Field((0.5, 0.9), description="momentum terms of Adam (Table 7c)")
-    alpha_bn: float = Field(1.0, ge=0, le=1e6, description="weight of R_BN, Equation 7 (Table 7c)")
-    alpha_tv: float = Field(0.0, ge=0, le=1e6, description="weight of R_TV, Equation 6 (Table 8: off is better)")
-    alpha_l2: float = Field(0.0, ge=0, le=1e6, description="weight of R_l2, Equation 6 (Table 8: off is better)")
-    tv_beta: float = Field(2.0, gt=0, le=4, description="beta of R_TV: 1 allows sharper edges than 2")
-    first_bn_multiplier: float = Field(
-        10.0, ge=0, le=1e4, description="factor on the first BatchNorm layer's share of R_BN (reference code only)"
+    alpha_bn: float = setting(
+        1.0,
+        ge=0,
+        le=1e6,
+        label="α_BN",
+        slider=(0.001, 100),
+        log=True,
+        description="weight of R_BN, Equation 7 (Table 7c)",
+    )
+    alpha_tv: float = setting(
+        0.0,
+        ge=0,
+        le=1e6,
+        label="α_TV",
+        slider=(1e-6, 0.1),
+        log=True,
+        description="weight of R_TV, Equation 6 (Table 8: off is better)",
+    )
+    alpha_l2: float = setting(
+        0.0,
+        ge=0,
+        le=1e6,
+        label="α_ℓ2",
+        slider=(1e-5, 1),
+        log=True,
+        description="weight of R_l2, Equation 6 (Table 8: off is better)",
+    )
+    tv_beta: float = setting(
+        2.0, gt=0, le=4, slider=(0.5, 4), description="beta of R_TV: 1 allows sharper edges than 2"
+    )
+    first_bn_multiplier: float = setting(
+        10.0,
+        ge=0,
+        le=1e4,
+        label="first layer ×",
+        slider=(0.1, 100),
+        log=True,
+        description="factor on the first BatchNorm layer's share of R_BN (reference code only)",
     )
     normalize_bn: bool = Field(
         False,
@@ -176,8 +300,11 @@ class RecoverConfig(ViewConfig):
     )
     only_classes: tuple[str, ...] | None = Field(None, description="recover only these class ids of the teacher")
     per_image_crop: bool = Field(False, description="a crop of its own for every image instead of one for the group")
-    init: Literal["noise", "real", "patches", "mosaic"] = Field(
-        "noise", description="start from N(0, 1), random real images, random crops of them, or mosaics of sure crops"
+    init: str = setting(
+        "noise",
+        label="start from",
+        catalogue="starts",
+        description="pixels to begin with, a name from sre2l_core/starts: noise, real, patches, mosaic, ...",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes the noise and the crops of every group")
     snapshot_every: int | None = Field(None, ge=1, description="also write the pixels every so many steps")
@@ -191,7 +318,7 @@ class RelabelConfig(MixedViewConfig):
 
     epochs: int = Field(300, ge=1, le=100_000, description="views per image; a student may train on as many epochs")
     batch_size: int = Field(256, ge=1, le=65_536, description="images per pass of the teacher")
-    codec: str = Field("fp16", description="how logits are stored, a name from sre2l_core/codecs")
+    codec: str = setting("fp16", catalogue="codecs", description="how logits are stored, a name from sre2l_core/codecs")
     codec_options: Options = Field(default_factory=dict, description="its options, such as k")
     teacher_mode: Literal["eval", "batch"] = Field(
         "eval",
@@ -208,15 +335,38 @@ class ValidateConfig(TrainConfig):
 
     students: tuple[str, ...] = Field(("resnet18",), min_length=1, description="networks to train (Tables 4 and 5)")
     student_options: Options = Field(default_factory=dict, description="options of these networks")
-    temperature: float = Field(20.0, gt=0, le=1000, description="softmax temperature of student and labels (Figure 4)")
+    temperature: float = setting(
+        20.0,
+        gt=0,
+        le=1000,
+        slider=(0.1, 100),
+        log=True,
+        description="softmax temperature of student and labels (Figure 4)",
+    )
     loss: Literal["kl", "kl_t2", "mse_ce", "gift"] = Field(
         "kl", description="KL divergence, KL times T^2, MSE on logits + gamma * cross-entropy, or GIFT's cosine"
     )
-    gamma: float = Field(0.1, ge=0, le=1, description="share of the hard label in mse_ce and gift")
+    gamma: float = setting(0.1, ge=0, le=1, slider=(0, 1), description="share of the hard label in mse_ce and gift")
     ema: float | None = Field(None, gt=0, lt=1, description="test an exponential moving average of the student")
-    seeds: int = Field(3, ge=1, le=100, description="students trained for mean and standard deviation")
-    against: tuple[Literal["random", "full"], ...] = Field(
-        ("random",), description="baselines in the same table: as many random real images, all real images"
+    seeds: int = setting(
+        3, ge=1, le=100, slider=(1, 10), description="students trained for mean and standard deviation"
+    )
+    against: tuple[str, ...] = setting(
+        ("random",),
+        catalogue="starts",
+        description="baselines in the same table: starts that take no steps (random: as many random real images), or "
+        "full: all real images",
     )
     hard_labels: bool = Field(True, description="also train on the condensed images with hard labels")
     eval_every: int = Field(10, ge=1, description="epochs between evaluations (the last epoch is always evaluated)")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for name in ("students", "against"):
+            values = getattr(self, name)
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"{name} names {', '.join(twice)} more than once")
+        return self
+
+
+import_module("sre2l_core.terms")  # whoever imports a config finds RecoverConfig with the weights of all terms

@@ -1,7 +1,7 @@
 """The plug-in rule: a file put into a catalogue folder is in the catalogue.
 
-`data/`, `backbones/`, `codecs/` and `baselines/` each hold one thing per file; a file names what it offers in a
-module-level `PLUGINS` dict. Nothing else has to be edited to add one.
+`data/`, `backbones/`, `terms/`, `starts/`, `codecs/`, `commands/` and `paper/` each hold one thing per file; a file
+names what it offers in a module-level `PLUGINS` dict. Nothing else has to be edited to add one.
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from sre2l_core.errors import unknown
+from sre2l_core.errors import ConfigError, unknown
 
 
 @cache
 def catalogue(package: str) -> dict[str, Any]:
-    """Everything the modules of `sre2l_core.<package>` offer, by name."""
+    """Everything the modules of `sre2l_core.<package>` offer, by name; a plug-in may be added to it while it runs.
+
+    Raises:
+        ConfigError: if two files offer the same name.
+    """
     home = import_module(f"sre2l_core.{package}")
     plugins: dict[str, Any] = {}
     for module in pkgutil.iter_modules(home.__path__):
-        plugins |= getattr(import_module(f"{home.__name__}.{module.name}"), "PLUGINS", {})
+        found = getattr(import_module(f"{home.__name__}.{module.name}"), "PLUGINS", {})
+        if twice := plugins.keys() & found.keys():
+            raise ConfigError(f"{home.__name__}.{module.name} offers {sorted(twice)}, which another file offers too.")
+        plugins |= found
     return plugins
 
 

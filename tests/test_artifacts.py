@@ -13,8 +13,8 @@ from sre2l_core import pictures, storage
 from sre2l_core.artifacts import CondensedSet, Score, ScoreRow, Teacher, empty_network
 from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ArtifactError
-from sre2l_core.labels import SoftLabels
-from sre2l_core.relabel import relabel
+from sre2l_core.stages.labels import SoftLabels
+from sre2l_core.stages.relabel import relabel
 
 ROW = ScoreRow("condensed", "soft", "convnet", 11, 40, (0.5, 0.61, 0.7), (0.6, 0.62, 0.75), (0.9, 0.9, 0.95))
 

@@ -3,6 +3,7 @@
 import errno
 import shlex
 import shutil
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -13,7 +14,8 @@ from sre2l_core import storage
 from sre2l_core.__main__ import main
 from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
 from sre2l_core.data import load
-from sre2l_core.recover import terms
+from sre2l_core.registry import catalogue
+from sre2l_core.terms import all_terms
 
 SMOKE = "--preset digits/smoke --resolution 8 --device cpu"
 RUN = f"run {SMOKE} --recover.group-images 1"
@@ -69,8 +71,8 @@ CASES = {
     "run --recover.ipc 0": ["error: RecoverConfig.ipc", "greater than or equal to 1 (got 0)"],
     "run --recover.ipc many": ["--recover.ipc", "'many'"],
     "run --recover.crop-scale 0.5 0.1": ["crop_scale (0.5, 0.1) must satisfy 0 < low <= high <= 1"],
-    "run --validate.against random,ful": ["error: ValidateConfig.against", "'random' or 'full'", "'ful'"],
-    "run --recover.init nose": ["noise", "patches", "nose"],
+    "run --validate.against random,ful": ["unknown baseline 'ful'", "Did you mean 'full'"],
+    "run --recover.init nose": ["unknown start 'nose'", "Did you mean 'noise'"],
     "run --squeeze.backbone-options depth": ["expected NAME=VALUE, got 'depth'"],
     "run --squeeze.warmup-epochs 99": ["warmup_epochs 99 must be below epochs"],
     "demo --seed -1": ["seed", "(got -1)"],
@@ -175,15 +177,15 @@ def test_stages_run_one_by_one_are_finished_by_run_without_a_log(place, tmp_path
 
 def test_nan_stops_recovery_names_the_term_and_keeps_what_is_finished(place, tmp_path, monkeypatch, capsys):
     line = [*shlex.split(RUN), "--out", str(tmp_path)]
-    calls = []
+    calls, term = [], all_terms()["r_bn"]
 
     def sick(seen):
         calls.append(seen)
-        value = terms.r_bn(seen)
+        value = term.function(seen)
         return value if len(calls) <= 5 else value * torch.nan
 
     with monkeypatch.context() as patch:
-        patch.setitem(terms.TERMS, "r_bn", (sick, "alpha_bn"))
+        patch.setitem(catalogue("terms"), "r_bn", replace(term, function=sick))
         assert main(line) == 2
     said = capsys.readouterr().err
     assert "recover: the term r_bn became nan in step 2" in said
@@ -198,13 +200,15 @@ def test_nan_stops_recovery_names_the_term_and_keeps_what_is_finished(place, tmp
 def test_nan_stops_squeezing_and_validation(place, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(
-            import_module("sre2l_core.squeeze"), "cross_entropy", lambda logits, targets: logits.sum() * torch.nan
+            import_module("sre2l_core.stages.squeeze"),
+            "cross_entropy",
+            lambda logits, targets: logits.sum() * torch.nan,
         )
         assert main([*shlex.split(RUN), "--out", str(tmp_path / "a")]) == 2
     assert "squeeze: the loss became nan in epoch 1" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(
-            import_module("sre2l_core.validate"), "soft_label_loss", lambda logits, *_: logits.sum() * torch.nan
+            import_module("sre2l_core.stages.students"), "soft_label_loss", lambda logits, *_: logits.sum() * torch.nan
         )
         line = f"validate --condensed {place}/run/condensed --teacher {place}/run/teacher --epochs 2 --device cpu"
         assert main([*shlex.split(line), "--out", str(tmp_path / "b")]) == 2

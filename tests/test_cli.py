@@ -65,7 +65,7 @@ def test_help_of_each_command(capsys, command, flags):
 
 def test_help_shows_the_values_of_the_preset(capsys):
     main(options("recover --preset imagenet-1k/resnet18/paper --help"))
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "(default: 0.01)" in shown  # alpha_bn
     assert "(default: 2000)" in shown  # steps
 

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from sre2l_core import recover, relabel, squeeze, validate
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
-from sre2l_core.recover import Recovery, plan
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
 
 pytestmark = pytest.mark.gpu
 

@@ -12,8 +12,8 @@ from sre2l_core import data, presets
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import DataConfig
 from sre2l_core.errors import ConfigError
-from sre2l_core.lab.pipeline import run
 from sre2l_core.presets import PRESETS, Recipe
+from sre2l_core.runs.pipeline import run
 
 
 def value(recipe, name):

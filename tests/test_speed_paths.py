@@ -19,9 +19,9 @@ from sre2l_core.bn_stats import batchnorms, bn_statistics, layer_distances
 from sre2l_core.config import RecoverConfig, ViewConfig
 from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError
-from sre2l_core.recover import Recovery, plan, recover
-from sre2l_core.recover.terms import Seen, active_terms
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan, recover
+from sre2l_core.terms import Seen, active, all_terms
 from sre2l_core.views import apply, draw
 
 NETWORKS = {
@@ -50,7 +50,7 @@ def loss_and_gradient(recovery):
     with bn_statistics(recovery.net, len(recovery.groups)) as stats, recovery.runtime.autocast():
         logits = recovery.net(recovery.runtime.batch(views))
     seen = Seen(views, logits, recovery.targets, stats, len(recovery.groups), recovery.config)
-    loss = sum(weight * term(seen).sum() for term, weight in active_terms(recovery.config).values())
+    loss = sum(weight * all_terms()[name].function(seen).sum() for name, weight in active(recovery.config).items())
     return loss.item(), torch.autograd.grad(loss, views)[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -69,6 +70,13 @@ class Dataset:
     def name(self) -> str:
         """Name in the catalogue."""
         return self.spec.name
+
+    @cached_property
+    def train_rows(self) -> tuple[Tensor, ...]:
+        """Rows of each class among the training images, ascending; looked for once, not for every image asked for."""
+        labels = self.train.labels
+        counts = labels.bincount(minlength=self.spec.num_classes).tolist()
+        return torch.split(labels.argsort(stable=True), counts)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:

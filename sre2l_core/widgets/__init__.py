@@ -4,16 +4,16 @@ A view is a `VBox` of core ipywidgets. The worker of a `Run` publishes pictures 
 and always the last; callbacks only change settings and start or stop runs. It works the same without a front end.
 """
 
-from sre2l_core.widgets.controls import control
-from sre2l_core.widgets.embedding_panel import EmbeddingPanel
-from sre2l_core.widgets.panel import LivePanel
-from sre2l_core.widgets.pipeline_panel import PipelinePanel
-from sre2l_core.widgets.recover_studio import RecoverStudio
-from sre2l_core.widgets.relabel_panel import RelabelPanel
+from sre2l_core.widgets.base.controls import control
+from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.widgets.embedding import EmbeddingPanel
+from sre2l_core.widgets.pipeline import PipelinePanel
+from sre2l_core.widgets.recover import RecoverStudio
+from sre2l_core.widgets.relabel import RelabelPanel
 from sre2l_core.widgets.short_recovery import ShortRecovery
 from sre2l_core.widgets.side_by_side import SideBySide
-from sre2l_core.widgets.squeeze_panel import SqueezePanel
-from sre2l_core.widgets.validate_panel import ValidatePanel
+from sre2l_core.widgets.squeeze import SqueezePanel
+from sre2l_core.widgets.validate import ValidatePanel
 
 __all__ = [
     "EmbeddingPanel",

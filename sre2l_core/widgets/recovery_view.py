@@ -12,8 +12,8 @@ import ipywidgets
 from torch import Tensor
 
 from sre2l_core.data import DatasetSpec
-from sre2l_core.recover import Recovery
-from sre2l_core.widgets import encode, svg
+from sre2l_core.figures import encode, svg
+from sre2l_core.stages.recover import Recovery
 
 COLUMNS = 10
 """Images in a row where the classes do not say otherwise."""

@@ -12,14 +12,14 @@ from torch import Tensor
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.events import StepEvent
-from sre2l_core.recover import Recovery, plan
-from sre2l_core.run import State
+from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
-from sre2l_core.widgets import encode
-from sre2l_core.widgets.panel import LivePanel
-from sre2l_core.widgets.recover_studio import LIMITS, in_words
+from sre2l_core.stages.recover import Recovery, plan
+from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.widgets.base.session import small, start_pixels
+from sre2l_core.widgets.recover import LIMITS, in_words
 from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, look, short_name
-from sre2l_core.widgets.session import small, start_pixels
+from sre2l_core.worker import State
 
 WIDTH = 760
 """CSS pixels for the images."""
@@ -71,7 +71,7 @@ class ShortRecovery(LivePanel):
         """[N, C, H, W] uint8: the images as they are now; before the first recovery the noise it would start from."""
         with self._lock:
             stage = self.stage
-        return start_pixels(self.config, self._teacher.spec) if stage is None else stage.pixels().cpu()
+        return start_pixels(self.config, self._teacher, self._runtime) if stage is None else stage.pixels().cpu()
 
     def build(self) -> Recovery:
         """Make a recovery from the present settings."""
@@ -93,7 +93,9 @@ class ShortRecovery(LivePanel):
         self._numbers.value = "press Start or move a slider"
         names = [short_name(self._teacher.spec, label) for label in self._labels]
         words = "The noise that each recovery starts from."
-        self._view.look_back(start_pixels(self.config, self._teacher.spec), names, self._columns, words, WIDTH)
+        self._view.look_back(
+            start_pixels(self.config, self._teacher, self._runtime), names, self._columns, words, WIDTH
+        )
 
     def changed(self, changes: dict[str, Any]) -> None:
         """Recover anew."""

@@ -17,15 +17,15 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
-from sre2l_core.recover import Recovery, plan
-from sre2l_core.recover.pair import SIDES, Pair
-from sre2l_core.run import State
+from sre2l_core.figures import encode, svg
 from sre2l_core.runtime import Runtime
-from sre2l_core.widgets import encode, svg
-from sre2l_core.widgets.controls import control, set_value
-from sre2l_core.widgets.recover_studio import LIMITS, MANY_CLASSES, TERMS, titled
+from sre2l_core.stages.recover import Recovery, plan
+from sre2l_core.stages.recover.pair import SIDES, Pair
+from sre2l_core.widgets.base.controls import control, set_value
+from sre2l_core.widgets.base.session import SessionPanel, small, start_pixels
+from sre2l_core.widgets.recover import LIMITS, MANY_CLASSES, TERMS, titled
 from sre2l_core.widgets.recovery_view import Glance, Look, RecoveryView, columns_of, look
-from sre2l_core.widgets.session import SessionPanel, small, start_pixels
+from sre2l_core.worker import State
 
 WIDTH = 400
 """CSS pixels for the images of a side."""
@@ -190,7 +190,7 @@ class SideBySide(SessionPanel):
             return self.page([small(self.stage.of(side).pixels()) for side in SIDES])
         if self.config.init != "noise":
             return None
-        return self.page([small(start_pixels(self.config, self._teacher.spec))] * 2)
+        return self.page([small(start_pixels(self.config, self.teacher, self._runtime))] * 2)
 
     def page(self, sides: Sequence[Tensor]) -> Image.Image:
         """Both sides under their names."""

@@ -5,7 +5,7 @@ import pytest
 
 from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
-from sre2l_core.widgets.controls import control, ladder, set_value
+from sre2l_core.widgets.base.controls import control, ladder, set_value
 
 CONFIGS = [SqueezeConfig(), RecoverConfig(), RelabelConfig(), ValidateConfig()]
 FIELDS = [(config, name) for config in CONFIGS for name in type(config).model_fields]

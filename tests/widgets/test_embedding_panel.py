@@ -10,11 +10,11 @@ from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
-from sre2l_core.lab.live_map import LiveMap
-from sre2l_core.recover import Recovery, plan
-from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
+from sre2l_core.studies.live_map import LiveMap
 from sre2l_core.widgets import EmbeddingPanel
+from sre2l_core.worker import State
 
 CONFIG = RecoverConfig(ipc=2, group_images=2, steps=12, flip=0, crop_scale=(0.5, 1.0))
 SOON = 60.0

@@ -16,8 +16,8 @@ from PIL import Image
 from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
-from sre2l_core.run import State
-from sre2l_core.widgets.panel import LivePanel
+from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.worker import State
 
 SOON = 20.0
 
@@ -28,14 +28,11 @@ class Counting:
     def __init__(self, total: int, seconds: float = 0) -> None:
         self.total, self.seconds, self.count, self.alpha_bn = total, seconds, 0, 0.0
 
-    @property
-    def done(self) -> bool:
-        return self.count >= self.total
-
-    def step(self) -> StepEvent:
-        time.sleep(self.seconds)
-        self.count += 1
-        return StepEvent("count", self.count, self.total)
+    def __iter__(self) -> Iterator[StepEvent]:
+        while self.count < self.total:
+            time.sleep(self.seconds)
+            self.count += 1
+            yield StepEvent("count", self.count, self.total)
 
     def retune(self, **changes: float) -> None:
         self.alpha_bn = changes.get("alpha_bn", self.alpha_bn)

@@ -10,13 +10,11 @@ import waiting
 from sre2l_core import presets
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
-from sre2l_core.events import Listener, StepEvent
-from sre2l_core.lab.stepwise import stepwise
-from sre2l_core.lab.workbench import STAGES, Workbench
 from sre2l_core.presets import Recipe
-from sre2l_core.run import Run, State
+from sre2l_core.runs.workbench import STAGES, Workbench
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import PipelinePanel
+from sre2l_core.worker import State
 
 SOON = 60.0
 until = partial(waiting.until, within=SOON)
@@ -133,38 +131,6 @@ def test_stop_keeps_the_stages_that_are_done(panel: PipelinePanel) -> None:
     panel.stop()
     assert panel.wait(SOON) is State.STOPPED
     assert states(panel.bench) == ["fresh", "missing", "missing", "missing"]
-
-
-def test_stepwise_holds_the_call_between_steps_and_ends_it_when_left() -> None:
-    seen: list[str] = []
-
-    def call(listener: Listener) -> None:
-        try:
-            for step in range(1, 6):
-                seen.append(f"work {step}")
-                listener(StepEvent("relabel", step, 5))
-        finally:
-            seen.append("left")
-
-    steps = stepwise(call)
-    assert seen == []
-    assert next(steps).step == 1
-    assert seen == ["work 1"]
-    assert next(steps).step == 2
-    steps.close()
-    assert seen == ["work 1", "work 2", "left"]
-    assert [event.step for event in stepwise(call)] == [1, 2, 3, 4, 5]
-
-
-def test_stepwise_hands_on_exceptions() -> None:
-    def call(listener: Listener) -> None:
-        listener(StepEvent("relabel", 1, 2))
-        raise ArithmeticError("no more")
-
-    run = Run(stepwise(call))
-    run.start()
-    assert run.wait(SOON) is State.FAILED
-    assert isinstance(run.error, ArithmeticError)
 
 
 def test_data_may_be_given(tiny_data: Dataset, recipe: Recipe, cpu: Runtime) -> None:

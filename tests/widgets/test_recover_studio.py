@@ -14,11 +14,11 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
-from sre2l_core.recover import Recovery, plan
-from sre2l_core.recover.replay import replay
-from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
+from sre2l_core.stages.recover.replay import replay
 from sre2l_core.widgets import RecoverStudio, SideBySide
+from sre2l_core.worker import State
 
 CONFIG = RecoverConfig(ipc=1, steps=40, crop_scale=(0.3, 1.0), flip=0)
 SOON = 60.0

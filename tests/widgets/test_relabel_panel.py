@@ -10,10 +10,10 @@ from sre2l_core import relabel
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ConfigError
-from sre2l_core.lab.crops import Crops, CropStudy
-from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
+from sre2l_core.studies.crops import Crops, CropStudy
 from sre2l_core.widgets import RelabelPanel
+from sre2l_core.worker import State
 
 CONFIG = RelabelConfig(epochs=6, crop_scale=(0.3, 1.0))
 SOON = 30.0

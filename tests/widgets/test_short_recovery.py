@@ -12,10 +12,10 @@ from PIL import Image
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import ConfigError
-from sre2l_core.recover import Recovery, plan
-from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
 from sre2l_core.widgets import ShortRecovery
+from sre2l_core.worker import State
 
 CONFIG = RecoverConfig(crop_scale=(0.3, 1.0), flip=0)
 SOON = 30.0

@@ -11,10 +11,10 @@ from sre2l_core import squeeze
 from sre2l_core.config import SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
-from sre2l_core.lab.diagnose import bn_memory, class_accuracy, confusion, worst_confusions
-from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
+from sre2l_core.studies.diagnose import bn_memory, class_accuracy, confusion, worst_confusions
 from sre2l_core.widgets import SqueezePanel
+from sre2l_core.worker import State
 
 CONFIG = SqueezeConfig(
     backbone="convnet", backbone_options={"depth": 2, "width": 8}, epochs=3, batch_size=20, lr=0.05, flip=0

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import torch
 import waiting
 
 from sre2l_core import LiveLabels, relabel, validate
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset
-from sre2l_core.lab.classroom import Classroom, against_real, settings_for
-from sre2l_core.run import State
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.validate import grid
+from sre2l_core.studies.classroom import Classroom
 from sre2l_core.widgets import ValidatePanel
+from sre2l_core.worker import State
 
 CONFIG = ValidateConfig(
     students=("convnet",), student_options={"depth": 2, "width": 8}, epochs=4, batch_size=6, optimizer="adamw", lr=0.01,
@@ -67,14 +67,14 @@ def test_each_temperature_is_a_setting(
     tiny_condensed: CondensedSet, labels: LiveLabels, tiny_data: Dataset, cpu: Runtime
 ) -> None:
     config = CONFIG.but(against=(), hard_labels=False, seeds=1)
-    settings = settings_for(tiny_condensed, labels, tiny_data, config, temperatures=(1, 4), runtime=cpu)
-    assert [setting.name for setting in settings] == ["condensed + soft, T = 1", "condensed + soft, T = 4"]
-    assert [setting.config.temperature for setting in settings] == [1, 4]
+    rows = grid(tiny_condensed, labels, tiny_data, config, temperatures=(1, 4), runtime=cpu)
+    assert [row.name for row in rows] == ["condensed + soft, T = 1", "condensed + soft, T = 4"]
+    assert [row.config.temperature for row in rows] == [1, 4]
 
 
 def test_students_learn_in_turns(tiny_condensed: CondensedSet, labels: LiveLabels, tiny_data: Dataset) -> None:
     config = CONFIG.but(against=(), seeds=1)
-    room = Classroom(settings_for(tiny_condensed, labels, tiny_data, config), tiny_data)
+    room = Classroom(grid(tiny_condensed, labels, tiny_data, config), tiny_data)
     notes = [event.note.split(",")[0] for event in room]
     assert notes[:4] == ["condensed + soft"] * 2 + ["condensed + hard"] * 2
     assert len(notes) == room.total == 16
@@ -99,8 +99,3 @@ def test_too_few_stored_labels_are_said_in_the_panel(
     assert panel.wait(SOON) is State.FAILED
     assert "labels for 2" in panel.error
     panel.close()
-
-
-def test_losses_against_real_images_come_first() -> None:
-    by_class = {"made": torch.tensor([0.5, 0.9, 0.2]), "real": torch.tensor([0.4, 0.9, 0.8])}
-    assert [label for label, _ in against_real(by_class, "made", "real")] == [2, 1, 0]

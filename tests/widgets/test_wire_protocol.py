@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import DatasetSpec
-from sre2l_core.recover import Recovery
+from sre2l_core.stages.recover import Recovery
 from sre2l_core.widgets import RecoverStudio
 spec = DatasetSpec("tiny", ("ant", "bee", "cat"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 teacher = Teacher(empty_network("convnet", spec, {"depth": 2, "width": 8}), spec, "convnet")

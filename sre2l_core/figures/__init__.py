@@ -1,0 +1,1 @@
+"""Pictures: charts (SVG, drawn live) and plots (matplotlib, still), in the same colours."""

@@ -1,0 +1,130 @@
+"""What lies in an artifact folder, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sre2l_core import storage
+from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.bn_stats import batchnorms
+from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
+from sre2l_core.errors import ArtifactError
+from sre2l_core.stages.labels import SoftLabels
+
+SHADES = " .:-=+*#%@"
+
+
+def describe(folder: Path) -> Iterator[str]:
+    """Lines about an artifact, or about every artifact of a run; raises `ArtifactError` where hashes do not match."""
+    if not folder.is_dir():
+        raise ArtifactError(f"there is no folder {folder}.")
+    if (folder / storage.MANIFEST).exists() or (folder / storage.REQUEST).exists():
+        yield from _artifact(folder)
+        return
+    found = [path.parent for path in folder.glob(f"*/{storage.REQUEST}")]
+    if not found:
+        raise ArtifactError(
+            f"{folder} holds no artifact of this package (no {storage.MANIFEST} in it or one level below)."
+        )
+    for part in sorted(found, key=lambda part: (storage.KINDS.index(_kind(part)), part)):
+        yield from _artifact(part)
+        yield ""
+
+
+def _kind(folder: Path) -> str:
+    kind = storage.read_json(folder / storage.REQUEST).get("kind")
+    if kind not in storage.KINDS:
+        raise ArtifactError(f"{folder / storage.REQUEST} asks for a {kind}, expected {' or '.join(storage.KINDS)}.")
+    return str(kind)
+
+
+def _artifact(folder: Path) -> Iterator[str]:
+    if not (folder / storage.MANIFEST).exists():
+        yield f"{folder}: unfinished {_kind(folder).replace('_', ' ')}; the command that began it continues it"
+        return
+    body = storage.read_manifest(folder)
+    count = storage.verify(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    files = f"{count} file{'s' * (count != 1)}"
+    yield f"{folder}: {body['kind'].replace('_', ' ')}, {files}, {_bytes(size)}, all hashes match"
+    yield "  made with " + ", ".join(f"{name} {number}" for name, number in body["versions"].items())
+    yield from _CONTENTS[body["kind"]](folder)
+
+
+def _teacher(folder: Path) -> Iterator[str]:
+    teacher = Teacher.load(folder)
+    layers = batchnorms(teacher.net)
+    parameters = sum(parameter.numel() for parameter in teacher.net.parameters())
+    yield f"  {teacher.backbone} {_options(teacher.options)}: {parameters:,} parameters"
+    yield f"  {len(layers)} BatchNorm layers, {sum(layer.num_features for layer in layers):,} channels"
+    yield f"  knows {teacher.spec.name}: {teacher.spec.num_classes} classes, {_shape(teacher.spec)}"
+    yield "  accuracy " + (", ".join(f"{k} {100 * v:.2f} %" for k, v in teacher.accuracy.items()) or "not measured")
+    yield from _config(teacher.origin, SqueezeConfig)
+
+
+def _condensed(folder: Path) -> Iterator[str]:
+    condensed = CondensedSet.load(folder)
+    counts = condensed.labels.unique(return_counts=True)[1].tolist()
+    per_class = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+    yield f"  {len(condensed)} images of {len(counts)} classes, {per_class} a class"
+    yield f"  {condensed.spec.name}, {_shape(condensed.spec)}; {condensed.origin.get('method', 'origin unknown')}"
+    pixels = condensed.images.float() / 255
+    yield f"  pixels: mean {pixels.mean():.3f}, std {pixels.std():.3f} (0..1)"
+    yield from _config(condensed.origin, RecoverConfig)
+    yield from _in_characters(condensed)
+
+
+def _labels(folder: Path) -> Iterator[str]:
+    labels = SoftLabels.load(folder)
+    yield f"  {len(labels.shards)} views of {labels.num_images} images, {labels.num_classes} classes"
+    yield f"  codec {labels.config.codec}: {labels.codec.bytes_per_row(labels.num_classes)} bytes a label"
+    yield f"  of teacher {labels.teacher_id}, images {labels.condensed_id}"
+    yield from _config({"config": labels.config.model_dump(mode="json")}, RelabelConfig)
+
+
+def _score(folder: Path) -> Iterator[str]:
+    score = Score.load(folder)
+    yield from (f"  {line}" for line in score.table().splitlines())
+    yield from _config(score.origin, ValidateConfig)
+
+
+_CONTENTS = {"teacher": _teacher, "condensed_set": _condensed, "soft_labels": _labels, "score": _score}
+
+
+def _in_characters(condensed: CondensedSet, count: int = 6, width: int = 12) -> Iterator[str]:
+    """The first images as rows of characters, dark to bright."""
+    grey = condensed.images[:count].float().mean(1, keepdim=True)
+    small = torch.nn.functional.interpolate(grey, size=(width // 2, width), mode="area")[:, 0]
+    yield "  first images: " + ", ".join(
+        condensed.spec.class_names[label] for label in condensed.labels[:count].tolist()
+    )
+    for row in range(width // 2):
+        cells = ["".join(SHADES[min(int(value / 25.6), 9)] for value in image[row]) for image in small]
+        yield "  " + "   ".join(cells)
+
+
+def _config(origin: Mapping[str, Any], kind: type[Config]) -> Iterator[str]:
+    if config := origin.get("config"):
+        usual = kind().model_dump(mode="json")
+        shown = [f"{name}={value}" for name, value in config.items() if value != usual.get(name)]
+        yield f"  {kind.__name__}({', '.join(shown)}), otherwise defaults"
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return f"({', '.join(f'{name}={value}' for name, value in options.items())})" if options else ""
+
+
+def _shape(spec: Any) -> str:
+    return f"{spec.resolution}x{spec.resolution} {'grey' if spec.channels == 1 else 'RGB'}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return ""

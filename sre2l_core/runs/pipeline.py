@@ -1,0 +1,109 @@
+"""The four stages in order, each in a folder of its own: resumable, and drawn when done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sre2l_core import data as datasets
+from sre2l_core import starts
+from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
+from sre2l_core.codecs import build_codec
+from sre2l_core.config import DataConfig
+from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.errors import ArtifactError
+from sre2l_core.events import CsvLog, Listener, both, ignore
+from sre2l_core.presets import Recipe
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.labels import LabelSource, LiveLabels
+from sre2l_core.stages.recover import check_teacher, plan, recover
+from sre2l_core.stages.relabel import relabel
+from sre2l_core.stages.squeeze import squeeze
+from sre2l_core.stages.validate import baselines, validate
+
+LOG = "log.csv"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made."""
+
+    data: Dataset
+    teacher: Teacher
+    condensed: CondensedSet
+    labels: LabelSource
+    score: Score
+
+
+def load_data(config: DataConfig) -> Dataset:
+    """The dataset that a config names."""
+    return datasets.load(
+        config.data,
+        config.data_root,
+        classes=config.classes,
+        num_classes=config.num_classes,
+        resolution=config.resolution,
+        skip_corrupt=config.skip_corrupt,
+    )
+
+
+def check(recipe: Recipe, spec: DatasetSpec) -> None:
+    """Raise `ConfigError` for what a later stage would refuse: now, not after hours of squeezing."""
+    backbone, options = recipe.squeeze.backbone, recipe.squeeze.backbone_options
+    check_teacher(Teacher(empty_network(backbone, spec, options), spec, backbone), recipe.recover)
+    plan(recipe.recover, spec)
+    starts.find(recipe.recover.init)
+    baselines(recipe.validate)
+    for name in recipe.validate.students:
+        empty_network(name, spec, recipe.validate.student_options)
+    if recipe.store_labels:
+        build_codec(recipe.relabel.codec, **recipe.relabel.codec_options).bytes_per_row(spec.num_classes)
+
+
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    runtime: Runtime | None = None,
+    on_step: Listener = ignore,
+    say: Callable[[str], object] = lambda line: None,
+) -> Outcome:
+    """Squeeze, recover, relabel, validate; into `out/teacher`, `out/condensed`, `out/labels`, `out/score`.
+
+    Calling again continues, or returns what is already there.
+
+    Args:
+        recipe: settings of all stages.
+        out: folder of the run; its `log.csv` gets every metric.
+        runtime: device and precision; the best there is by default.
+        on_step: called with every stage's events.
+        say: called with a line of text after each stage.
+    """
+    recipe.check()
+    out, runtime = Path(out), runtime or Runtime.auto()
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out} is not a folder. Choose another --out.")
+    data = load_data(recipe.data)
+    spec = data.spec
+    check(recipe, spec)
+    say(
+        f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
+    )
+    listener = both(on_step, CsvLog(out / LOG))
+    teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=out / "teacher", on_step=listener)
+    say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
+    condensed = recover(teacher, recipe.recover, runtime=runtime, out=out / "condensed", on_step=listener, data=data)
+    say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
+    labels: LabelSource
+    if recipe.store_labels:
+        labels = relabel(teacher, condensed, recipe.relabel, runtime=runtime, out=out / "labels", on_step=listener)
+        say(f"soft labels: {len(labels.shards)} views of every image")
+    else:
+        labels = LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
+        say("soft labels: made on the fly")
+    score = validate(
+        condensed, labels, data, recipe.validate,
+        teacher=teacher, runtime=runtime, out=out / "score", on_step=listener,
+    )  # fmt: skip
+    return Outcome(data, teacher, condensed, labels, score)

@@ -1,0 +1,248 @@
+"""The recovery algorithm (Equations 5-7) as an object that steps; `stage.recover` drives it to the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sre2l_core import starts
+from sre2l_core.artifacts import Teacher
+from sre2l_core.bn_stats import BatchNormStats, batchnorms, bn_statistics, layer_distances
+from sre2l_core.config import RecoverConfig
+from sre2l_core.data import Dataset
+from sre2l_core.errors import ConfigError, DivergenceError
+from sre2l_core.events import StepEvent
+from sre2l_core.groups import Group
+from sre2l_core.runtime import Runtime
+from sre2l_core.terms import Seen, active, all_terms
+from sre2l_core.views import ViewParams, draw, matrices, resample
+
+_FIXED = frozenset(("ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"))
+"""Settings that are used up when a recovery starts."""
+CHECK_EVERY = 25
+"""Steps between looks at the loss: each waits for the device and keeps a good state to fall back on."""
+
+
+class Recovery:
+    """Optimises the images of one or several groups; read, retune, save or restore it between any two steps.
+
+    Args:
+        teacher: frozen classifier; needs BatchNorm where `alpha_bn` > 0.
+        groups: groups of equal size, independent of one another; several share a forward pass.
+        config: weights, learning rate, crops; see `RecoverConfig`.
+        runtime: device and precision.
+        data: real data, for starts other than noise.
+
+    Raises:
+        ConfigError: if the teacher cannot serve the config.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        groups: Sequence[Group],
+        config: RecoverConfig,
+        *,
+        runtime: Runtime | None = None,
+        data: Dataset | None = None,
+    ) -> None:
+        check_teacher(teacher, config)
+        self.teacher, self.groups, self.config = teacher, tuple(groups), config
+        self.runtime = runtime or Runtime.auto()
+        self.net = self.runtime.place(teacher.net)
+        device, start = self.runtime.device, starts.find(config.init)
+        pixels = torch.cat([start(teacher, config, group, data, self.runtime) for group in groups])
+        self.images = pixels.to(device).requires_grad_()
+        """[S * G, C, H, W] pixels in normalised space."""
+        self.targets = torch.tensor([label for group in groups for label in group.labels], device=device)
+        self.optimizer = torch.optim.Adam([self.images], lr=config.lr, betas=config.betas, fused=True)
+        self.step_count = 0
+        self.changes: list[dict[str, Any]] = []
+        """What was retuned: step, field, old and new value."""
+        self.snapshots: list[tuple[int, Tensor]] = []
+        self._bounds = teacher.spec.bounds(device)
+        self._use(config)
+        with self._listening() as stats:
+            self._objective = self.runtime.compiled(self.objective, self.images, self._crop(0), self._weights, stats)
+        self._pending: list[dict[str, Tensor]] = []
+        self.checked = self.state_dict()
+        """The state after the last step whose loss was looked at and found finite."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Image ids, in the order of the pixels."""
+        return [index for group in self.groups for index in group.ids]
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps were taken."""
+        return self.step_count >= self.config.steps
+
+    def __iter__(self) -> Iterator[StepEvent]:
+        """Take the steps that are left."""
+        while not self.done:
+            yield self.step()
+
+    def step(self) -> StepEvent:
+        """One iteration on all groups: what Equation 5 minimises, its gradient, Adam, the bounds of a pixel."""
+        crop = self._crop(self.step_count)
+        with self._listening() as stats:
+            terms, loss = self._objective(self.images, crop, self._weights, stats)
+        (self.images.grad,) = torch.autograd.grad(loss.sum(), self.images)
+        self.optimizer.param_groups[0]["lr"] = cosine(self.step_count / self.config.steps) * self.config.lr
+        self.optimizer.step()
+        with torch.no_grad():
+            self.images.clamp_(*self._bounds)
+        self.step_count += 1
+        return self._report(dict(zip(self._terms, terms.detach().mean(1), strict=True)), loss.detach().mean())
+
+    def objective(self, images: Tensor, crop: Tensor, weights: Tensor, stats: BatchNormStats) -> tuple[Tensor, Tensor]:
+        """What Equation 5 minimises: crop, look, add up the terms.
+
+        Args:
+            images: [S * G, C, H, W] normalised.
+            crop: `ViewParams.geometry` of a view for each group or each image.
+            weights: [T] of the terms.
+            stats: what the network's hooks fill.
+
+        Returns:
+            The terms [T, S] of each group, and their weighted sum [S].
+        """
+        spec = self.teacher.spec
+        # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
+        views = resample(images, *matrices(crop, spec.size, spec.resolution))
+        logits = self.runtime.forward(self.net, views)
+        seen = Seen(views, logits, self.targets, stats, len(self.groups), self.config)
+        terms = torch.stack([term(seen) for term in self._terms.values()])
+        return terms, (weights[:, None] * terms).sum(0)
+
+    def _listening(self) -> AbstractContextManager[BatchNormStats]:
+        """Statistics of what enters each BatchNorm layer within each group."""
+        return bn_statistics(self.net, groups=len(self.groups))
+
+    def retune(self, **changes: Any) -> None:
+        """Change settings while it runs; takes effect with the next step and is written to `changes`.
+
+        Raises:
+            ConfigError: for an unknown field, a value out of bounds, or one that was already used up at the start.
+        """
+        fixed = _FIXED & changes.keys()
+        if fixed:
+            raise ConfigError(f"{', '.join(sorted(fixed))} cannot change while a recovery runs: start a new one.")
+        config = self.config.but(**changes)
+        check_teacher(self.teacher, config)
+        for name in changes:
+            change = {"step": self.step_count, "field": name, "old": getattr(self.config, name)}
+            self.changes.append({**change, "new": getattr(config, name)})
+        self._use(config)
+
+    def _use(self, config: RecoverConfig) -> None:
+        self.config = config
+        self.optimizer.param_groups[0]["betas"] = config.betas
+        weights = active(config)
+        self._terms = {name: all_terms()[name].function for name in weights}
+        self._weights = torch.tensor(list(weights.values()), device=self.runtime.device)
+
+    @torch.no_grad()
+    def pixels(self) -> Tensor:
+        """[S * G, C, H, W] uint8: the images as they would be saved now."""
+        return self.teacher.spec.to_uint8(self.images)
+
+    def predict(self, judge: Teacher | None = None) -> Tensor:
+        """[S * G, K] probabilities for the whole, uncropped images, by the teacher or by another network."""
+        net = self.net if judge is None else self.runtime.place(judge.net)
+        return self.runtime.logits(net, self.images).softmax(1)
+
+    @torch.no_grad()
+    def look(self) -> tuple[Tensor, Tensor]:
+        """What the teacher makes of the whole, uncropped images, in one pass.
+
+        Returns:
+            [S * G, K] probabilities, and [L, S] distances of BatchNorm statistics by layer (Equation 7's summands).
+        """
+        with self._listening() as stats:
+            logits = self.runtime.forward(self.net, self.images)
+        empty = logits.new_empty(0, len(self.groups))
+        distances = layer_distances(stats, self.config.normalize_bn) if stats.layers else empty
+        return logits.float().softmax(1), distances
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything a continuation needs."""
+        moments = self.optimizer.state.get(self.images, {})
+        tensors = {"images": self.images, **{name: moments[name] for name in moments}}
+        return {
+            "tensors": {name: tensor.detach().clone() for name, tensor in tensors.items()},
+            "step": self.step_count,
+            "config": self.config.model_dump(mode="json"),
+            "changes": list(self.changes),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state` was taken: the same pixels follow, bit for bit on the same kind of device."""
+        tensors = dict(state["tensors"])
+        with torch.no_grad():
+            self.images.copy_(tensors.pop("images"))
+        self.optimizer.state.clear()
+        if tensors:
+            device = self.images.device
+            self.optimizer.state[self.images] = {name: t.to(device, copy=True) for name, t in tensors.items()}
+        self.step_count, self.changes = int(state["step"]), list(state["changes"])
+        self._use(RecoverConfig.of(state["config"]))
+        self._pending, self.checked = [], self.state_dict()
+
+    def views(self, step: int) -> ViewParams:
+        """What step `step` (from 0) crops of every image."""
+        drawn = self._drawn(step)
+        return drawn[torch.arange(len(drawn)).repeat_interleave(len(self.targets) // len(drawn))]
+
+    def _crop(self, step: int) -> Tensor:
+        return self._drawn(step).geometry.to(self.runtime.device, non_blocking=True)  # no wait for the device
+
+    def _drawn(self, step: int) -> ViewParams:
+        """One view for each group (as the reference), or one for each image."""
+        ids = self.ids if self.config.per_image_crop else [group.ids[0] for group in self.groups]
+        return draw(self.config, seed=self.config.seed, epoch=step, ids=torch.tensor(ids), size=self.teacher.spec.size)
+
+    def _report(self, terms: dict[str, Tensor], loss: Tensor) -> StepEvent:
+        every = self.config.snapshot_every
+        if every and (self.step_count % every == 0 or self.done):
+            self.snapshots.append((self.step_count, self.pixels().cpu()))
+        self._pending.append(terms)
+        if len(self._pending) >= CHECK_EVERY or self.done:
+            self._check()
+        return StepEvent("recover", self.step_count, self.config.steps, {"loss": loss, **terms})
+
+    def _check(self) -> None:
+        """Stop at a term that is not finite, back at the last good state."""
+        values = torch.stack([value for terms in self._pending for value in terms.values()])
+        if values.isfinite().all():  # the only wait for the device
+            self._pending, self.checked = [], self.state_dict()
+            return
+        numbered = enumerate(self._pending, start=self.step_count - len(self._pending) + 1)
+        named = ((step, name, value) for step, terms in numbered for name, value in terms.items())
+        step, name, value = next(found for found in named if not found[2].isfinite())
+        lr = self.config.lr
+        self.load_state_dict(self.checked)
+        raise DivergenceError(
+            f"recover: the term {name} became {float(value)} in step {step}. The state after step {self.step_count} is "
+            f"kept. Lower lr ({lr}) or the weight of {name}."
+        )
+
+
+def check_teacher(teacher: Teacher, config: RecoverConfig) -> None:
+    """Raise `ConfigError` where a teacher has no BatchNorm to match but `alpha_bn` > 0."""
+    if config.alpha_bn > 0 and not batchnorms(teacher.net):
+        raise ConfigError(
+            f"recover: teacher {teacher.backbone!r} has no BatchNorm layer but alpha_bn={config.alpha_bn}. "
+            "Use a network with BatchNorm (such as bn_vit), or alpha_bn=0."
+        )
+
+
+def cosine(progress: float) -> float:
+    """Half a cosine from 1 to 0 over progress 0..1, per step and without warm-up (Tables 7c and 7d)."""
+    return 0.5 * (1 + math.cos(math.pi * progress))

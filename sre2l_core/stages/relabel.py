@@ -1,0 +1,128 @@
+"""Stage 3, relabel: Teacher + CondensedSet -> SoftLabels of random views (Equation 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sre2l_core import storage
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.codecs import build_codec
+from sre2l_core.config import RelabelConfig
+from sre2l_core.errors import ConfigError
+from sre2l_core.events import Listener, StepEvent
+from sre2l_core.registry import catalogue
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_path
+from sre2l_core.steps import drive, stepwise
+from sre2l_core.views import render
+
+
+@stepwise
+def relabelling(
+    teacher: Teacher,
+    condensed: CondensedSet,
+    config: RelabelConfig,
+    *,
+    runtime: Runtime | None = None,
+    out: str | Path | None = None,
+) -> Generator[StepEvent, None, SoftLabels]:
+    """The steps of `relabel`: a `StepEvent` after every epoch, and at the end the labels."""
+    folder = None if out is None else Path(out)
+    live = LiveLabels(teacher, condensed, config, runtime=runtime)
+    request = {"teacher": teacher.id, "condensed": condensed.id, "config": config.model_dump(mode="json")}
+    if folder is not None and storage.begin(folder, "soft_labels", request):
+        return SoftLabels.load(folder)
+    shards: list[Mapping[str, Tensor] | Path] = []
+    pool = condensed.images.to(live.runtime.device)
+    codec = build_codec(config.codec, **config.codec_options)
+    with storage.in_background() as do:
+        for epoch in range(config.epochs):
+            path = None if folder is None else shard_path(folder, epoch)
+            if path is None or not path.exists():
+                parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
+                if path is not None:
+                    do(storage.write_tensors, path, parts)
+            shards.append(parts if path is None else path)
+            yield StepEvent("relabel", epoch + 1, config.epochs)
+    spec = condensed.spec
+    ids = (teacher.id, condensed.id)
+    labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
+    if folder is not None:
+        labels.save(folder)
+    return labels
+
+
+def relabel(
+    teacher: Teacher,
+    condensed: CondensedSet,
+    config: RelabelConfig,
+    *,
+    runtime: Runtime | None = None,
+    out: str | Path | None = None,
+    on_step: Listener | None = None,
+) -> SoftLabels:
+    """Stage 3: the teacher's logits of one random view of every image, for each of `config.epochs` epochs.
+
+    Temperature is applied when a student trains, so one label store serves all temperatures (Figure 4).
+
+    Args:
+        teacher: usually the network the images were recovered from (section 3.3).
+        condensed: the images.
+        config: views, epochs, codec.
+        runtime: device and precision; the best there is by default.
+        out: folder of the label store, one shard an epoch, written as they come; calling again continues.
+            Without it the labels stay in memory.
+        on_step: called with a `StepEvent` after every epoch.
+
+    Raises:
+        DataError: if the teacher's classes are not those of the images.
+    """
+    return drive(relabelling(teacher, condensed, config, runtime=runtime, out=out), on_step)
+
+
+def _label_epoch(live: LiveLabels, condensed: CondensedSet, pool: Tensor, epoch: int) -> Tensor:
+    """[N, K] logits of an epoch's views, on the CPU, in the order of image ids."""
+    params, spec, config = live.views(epoch), condensed.spec, live.config
+    order = torch.arange(len(condensed))
+    if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
+        order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))
+    out = torch.empty(len(condensed), spec.num_classes)
+    for ids in batches_of(order, config.batch_size):
+        pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+        out[ids] = live.logits(epoch, ids, pixels).cpu()
+    return out
+
+
+def batches_of(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Parts of `batch_size`; a single image left over joins the part before: it has no statistics of its own."""
+    batches = list(order.split(batch_size))
+    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+REFERENCE_BYTES = 27.3
+"""Bytes the reference's pickles spend on an image and epoch beside the logits, at batch size 1024."""
+
+
+def store_sizes(num_images: int, num_classes: int, config: RelabelConfig) -> list[str]:
+    """Size of a label store by codec, and of the reference's format (2 K + 27.3 bytes an image and epoch), as text."""
+    views = num_images * config.epochs
+    lines = [f"{num_images:,} images x {config.epochs:,} epochs, {num_classes:,} classes:"]
+    for name in sorted(catalogue("codecs")):
+        chosen = name == config.codec
+        try:
+            bytes_per_row = build_codec(name, **config.codec_options if chosen else {}).bytes_per_row(num_classes)
+        except ConfigError:
+            if chosen:
+                raise
+            continue  # its defaults are for more classes
+        lines.append(f"  {name:10} {views * bytes_per_row / 2**30:9.3f} GiB in {config.epochs:,} files")
+    files = config.epochs * -(-num_images // config.batch_size)
+    reference = views * (2 * num_classes + REFERENCE_BYTES) / 2**30
+    lines.append(f"  {'reference':10} {reference:9.3f} GiB in {files:,} files (batches of {config.batch_size:,})")
+    return lines

@@ -1,0 +1,187 @@
+"""Stage 1, squeeze: dataset + backbone -> Teacher (Equation 4)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sre2l_core import storage
+from sre2l_core.artifacts import Teacher, empty_network
+from sre2l_core.config import SqueezeConfig
+from sre2l_core.data import Dataset
+from sre2l_core.data.imagenet import weights_spec
+from sre2l_core.data.split import batch_count
+from sre2l_core.errors import ConfigError, DivergenceError, unknown
+from sre2l_core.events import Listener, StepEvent
+from sre2l_core.losses import accuracy, cross_entropy, hard_targets
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.training import Trainer, evaluate
+from sre2l_core.steps import drive, stepwise
+
+
+class Squeezing:
+    """Trains a classifier on real data, a step per iteration; saves and restores its state between epochs."""
+
+    def __init__(self, data: Dataset, config: SqueezeConfig, *, runtime: Runtime | None = None) -> None:
+        self.data, self.config = data, config
+        self.runtime = runtime or Runtime.auto()
+        self.net = empty_network(config.backbone, data.spec, config.backbone_options, config.seed)
+        self.trainer = Trainer(self.net, config, self.runtime)
+        self.epoch = 0
+        """Epochs finished."""
+
+    def __iter__(self) -> Iterator[StepEvent]:
+        """Train the epochs that are left, yielding after every optimiser step."""
+        config, spec = self.config, self.data.spec
+        per_epoch = batch_count(len(self.data.train), config.batch_size)
+        for epoch in range(self.epoch, config.epochs):
+            batches = self.data.train.train_batches(
+                config, batch_size=config.batch_size, seed=config.seed, epoch=epoch, device=self.runtime.device
+            )
+            for number, batch in enumerate(batches):
+                targets = hard_targets(batch.labels, batch.partners, batch.weights, spec.num_classes)
+                loss, logits = self.trainer.step(batch.images, partial(_loss, targets), epoch + number / per_epoch)
+                if number + 1 == per_epoch:
+                    self.epoch = epoch + 1
+                    self._check(loss)
+                metrics = {"loss": loss, "train_top1": accuracy(logits, batch.labels)}
+                step, total = epoch * per_epoch + number + 1, config.epochs * per_epoch
+                yield StepEvent("squeeze", step, total, metrics, f"epoch {epoch + 1}/{config.epochs}")
+
+    def teacher(self) -> Teacher:
+        """The classifier as it is now, its accuracy measured on the validation images."""
+        measured = evaluate(self.net, self.data.val, self.runtime)
+        origin = {"dataset": self.data.spec.name, "config": self.config.model_dump(mode="json")}
+        options = dict(self.config.backbone_options)
+        net = copy.deepcopy(self.net)  # a teacher is frozen; this network may train on
+        return Teacher(net, self.data.spec, self.config.backbone, options, measured, origin)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors of network and optimiser, and the epoch."""
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        names = {id(parameter): name for name, parameter in self.net.named_parameters()}
+        for parameter, state in self.trainer.optimizer.state.items():
+            values = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+            tensors |= {f"optimizer.{names[id(parameter)]}/{key}": value for key, value in values.items()}
+        return {"tensors": tensors, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the epoch that `state` was taken at."""
+        tensors = state["tensors"]
+        self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
+        parameters = dict(self.net.named_parameters())
+        self.trainer.optimizer.state.clear()
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                parameter, key = name.removeprefix("optimizer.").split("/")
+                value = tensor if key == "step" else tensor.to(self.runtime.device)
+                self.trainer.optimizer.state[parameters[parameter]][key] = value
+        self.epoch = int(state["epoch"])
+
+    def _check(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise DivergenceError(
+                f"squeeze: the loss became {float(loss)} in epoch {self.epoch}. The last finite epoch is kept. "
+                f"Lower lr ({self.config.lr}) or add warmup_epochs ({self.config.warmup_epochs})."
+            )
+
+
+def _loss(targets: Tensor, logits: Tensor, rows: slice) -> Tensor:
+    return cross_entropy(logits, targets[rows])
+
+
+@stepwise
+def squeezing(
+    data: Dataset, config: SqueezeConfig, *, runtime: Runtime | None = None, out: str | Path | None = None
+) -> Generator[StepEvent, None, Teacher]:
+    """The steps of `squeeze`: a `StepEvent` after every optimiser step, and at the end the teacher."""
+    folder = None if out is None else Path(out)
+    request = {"dataset": data.spec.to_json(), "config": config.model_dump(mode="json")}
+    if folder is not None and storage.begin(folder, "teacher", request):
+        return Teacher.load(folder)
+    if config.pretrained:
+        teacher = pretrained(data, config, runtime)
+    else:
+        training = Squeezing(data, config, runtime=runtime)
+        yield from _resumable(training, None if folder is None else folder / storage.PROGRESS)
+        teacher = training.teacher()
+    if folder is not None:
+        teacher.save(folder)
+    return teacher
+
+
+def squeeze(
+    data: Dataset,
+    config: SqueezeConfig,
+    *,
+    runtime: Runtime | None = None,
+    out: str | Path | None = None,
+    on_step: Listener | None = None,
+) -> Teacher:
+    """Stage 1: train a classifier with BatchNorm on the real data, or take pretrained weights and measure them.
+
+    Args:
+        data: training and validation images.
+        config: network and recipe.
+        runtime: device and precision; the best there is by default.
+        out: folder of the teacher. The state is saved after every epoch, and calling again continues.
+        on_step: called with a `StepEvent` after every optimiser step.
+    """
+    return drive(squeezing(data, config, runtime=runtime, out=out), on_step)
+
+
+def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = None) -> Teacher:
+    """A torchvision model with its own weights as Teacher: nothing is trained, its accuracy is measured."""
+    runtime = runtime or Runtime.auto()
+    categories = _weights(config.backbone, str(config.pretrained)).meta["categories"]
+    if len(categories) != data.spec.num_classes:
+        raise ConfigError(
+            f"squeeze: {config.backbone} {config.pretrained} knows {len(categories)} classes, {data.spec.name} has "
+            f"{data.spec.num_classes} here. Take all classes, or leave out pretrained, so that a network is trained."
+        )
+    net = empty_network(config.backbone, data.spec, {**config.backbone_options, "weights": config.pretrained})
+    measured = evaluate(runtime.place(net), data.val, runtime)
+    origin = {"dataset": data.spec.name, "config": config.model_dump(mode="json")}
+    return Teacher(net, data.spec, config.backbone, dict(config.backbone_options), measured, origin)
+
+
+def from_weights(backbone: str, weights: str = "IMAGENET1K_V1", resolution: int = 224) -> Teacher:
+    """A torchvision model with ImageNet weights as Teacher where the data is not at hand; its accuracy stays unknown.
+
+    The paper takes V1 weights: networks with V2 weights recover worse (Appendix A.2).
+    """
+    spec = weights_spec(_weights(backbone, weights).meta["categories"], resolution)
+    net = empty_network(backbone, spec, {"weights": weights})
+    return Teacher(net, spec, backbone, {}, {}, {"weights": f"torchvision {backbone} {weights}"})
+
+
+def _weights(backbone: str, weights: str) -> Any:
+    """The entry of torchvision for the weights of a network; nothing is loaded."""
+    import torchvision
+
+    networks = torchvision.models.list_models(module=torchvision.models)
+    if backbone not in networks:
+        raise unknown("torchvision network", backbone, networks)
+    known = torchvision.models.get_model_weights(backbone).__members__
+    if weights not in known:
+        raise unknown(f"weights of {backbone}", weights, known)
+    return known[weights]
+
+
+def _resumable(training: Squeezing, path: Path | None) -> Iterator[StepEvent]:
+    """Train to the end; with a path, continue the state saved there and save one after every epoch."""
+    if path is not None and path.exists():
+        training.load_state_dict({**storage.read_notes(path), "tensors": storage.read_tensors(path)})
+    finished = training.epoch
+    for event in training:
+        if path is not None and training.epoch > finished:
+            state = training.state_dict()
+            storage.write_tensors(path, state.pop("tensors"), state)
+            finished = training.epoch
+        yield event

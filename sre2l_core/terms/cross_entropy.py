@@ -1,0 +1,19 @@
+"""First term of Equation 5: the teacher's loss on the class that each image stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sre2l_core.terms import Seen, Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def cross_entropy(seen: Seen) -> Tensor:
+    """First term of Equation 5: mean cross-entropy of the teacher's prediction."""
+    log_p = seen.logits.float().log_softmax(1)
+    return seen.per_group(-log_p.gather(1, seen.targets[:, None])[:, 0])
+
+
+PLUGINS = {"ce": Term("cross-entropy", "Equation 5", cross_entropy)}

@@ -1,0 +1,196 @@
+"""`SessionPanel`: a panel of recoveries that can be kept: their log, their images, an animation of how they came."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sre2l_core import starts, storage
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.config import Config, RecoverConfig
+from sre2l_core.errors import unknown
+from sre2l_core.events import StepEvent
+from sre2l_core.figures import encode
+from sre2l_core.groups import plan
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery
+from sre2l_core.stages.recover.replay import as_condensed_set, plain
+from sre2l_core.widgets.base.panel import LivePanel
+
+SNAPSHOTS = 60
+"""Moments of a run that are kept."""
+FRAME_MS, LAST_FRAME_MS = 90, 1500
+"""Of an exported animation."""
+
+
+class Tape:
+    """What one recovery goes through: its settings at the start, and its images now and then.
+
+    Args:
+        recovery: before its first step.
+    """
+
+    def __init__(self, recovery: Recovery) -> None:
+        self.recovery, self.begun = recovery, recovery.config
+        self.moments = [(0, small(recovery.pixels()))]
+        """(step, images [N, C, H, W] uint8), wide ones shrunk."""
+
+    def note(self, event: StepEvent) -> None:
+        """Keep the images after this step, if it is one of those that are kept."""
+        if event.step % max(1, event.total // SNAPSHOTS) == 0 or event.step == event.total:
+            self.moments.append((event.step, small(self.recovery.pixels())))
+
+    def pages(self) -> list[Tensor]:
+        """The images of all moments, and the present ones."""
+        pages = [pixels for _, pixels in self.moments]
+        if self.moments[-1][0] != self.recovery.step_count:
+            pages.append(small(self.recovery.pixels()))
+        return pages
+
+
+class SessionPanel(LivePanel):
+    """A `LivePanel` over one or more recoveries by name, with a folder and buttons to save and export them.
+
+    A subclass calls `tape` when it builds its stage, and says which `settings` each recovery has and how a `page` of
+    the animation looks. A single recovery has the empty name.
+
+    Args:
+        config: see `LivePanel`.
+        views: see `LivePanel`.
+        folder: where saving and exporting write to, unless told otherwise.
+        options: further arguments of `LivePanel`.
+    """
+
+    def __init__(self, config: Config, views: Sequence[Any], *, folder: str | Path, **options: Any) -> None:
+        self._taped: tuple[Any, dict[str, Tape]] = (None, {})
+        self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
+        save = self._button("Save set", "save", self.save, "sre-save", "Write the images as a condensed set")
+        export = self._button("Export", "film", self.export, "sre-export", "Write session.json and an animation")
+        save.layout.width = "8em"
+        self._said = ipywidgets.HTML().add_class("sre-caption")
+        row = [self._folder, save, export, self._said]
+        kept = ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "align_items": "center"})
+        super().__init__(config, [*views, kept], **options)
+
+    @property
+    def teacher(self) -> Teacher:
+        """The panel's own copy."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, RecoverConfig]:
+        """Recovery -> its present settings."""
+        raise NotImplementedError
+
+    def page(self, sides: Sequence[Tensor]) -> Image.Image:
+        """The images [N, C, H, W] uint8 of each recovery as one picture."""
+        raise NotImplementedError
+
+    def tape(self, stage: Any, recoveries: Mapping[str, Recovery]) -> None:
+        """Keep what these recoveries go through, for as long as `stage` is the panel's."""
+        tapes = {name: Tape(recovery) for name, recovery in recoveries.items()}
+        with self._lock:
+            self._taped = (stage, tapes)
+
+    @property
+    def tapes(self) -> dict[str, Tape]:
+        """Of the present run; none before the first and after a reset."""
+        stage, tapes = self._taped
+        return tapes if stage is self.stage else {}
+
+    def record(self, event: StepEvent) -> None:
+        """Keep the images now and then."""
+        for tape in self.tapes.values():
+            tape.note(event)
+
+    @property
+    def log(self) -> dict[str, Any]:
+        """All it takes to make the same pixels again: teacher, config at the start, changes, steps taken.
+
+        `recover.replay` reads it. Of several recoveries there is one such log under the name of each.
+        """
+        with self._lock:
+            logs = {name: self._log(self.tapes.get(name), config) for name, config in self.settings().items()}
+        return logs.get("", logs)
+
+    def sets(self) -> dict[str, CondensedSet]:
+        """Recovery -> its images as they are now, with the settings and changes that made them."""
+        with self._lock:
+            tapes = self.tapes
+        if not tapes:
+            raise RuntimeError("nothing was recovered yet: press Start")
+        return {name: as_condensed_set(tape.recovery) for name, tape in tapes.items()}
+
+    def save(self, folder: str | Path | None = None) -> Path:
+        """Write the images to `condensed` as a condensed set, or to a folder in it for each of several.
+
+        `sre2l_core.stages.relabel` and the command line read them.
+        """
+        folder = Path(folder or self._folder.value) / "condensed"
+        sets = self.sets()
+        for name, images in sets.items():
+            images.save(folder / name)
+        self._say(f"{sum(map(len, sets.values()))} images are in {folder}")
+        return folder
+
+    def export(self, folder: str | Path | None = None, kind: str = "webp") -> Path:
+        """Write `session.json` (see `log`) and `session.webp` or `.gif`, an animation of the run."""
+        if kind not in ("webp", "gif"):
+            raise unknown("kind of animation", kind, ("webp", "gif"))
+        folder, frames = Path(folder or self._folder.value), self.frames()
+        with storage.replacing(folder / "session.json") as partial:
+            partial.write_text(json.dumps(self.log, indent=2) + "\n", encoding="utf-8")
+        options: dict[str, Any] = {"lossless": True} if kind == "webp" else {}
+        options["duration"] = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+        with storage.replacing(folder / f"session.{kind}") as partial:
+            frames[0].save(partial, kind, save_all=True, append_images=frames[1:], loop=0, **options)
+        self._say(f"session.json and session.{kind} are in {folder}")
+        return folder
+
+    def frames(self) -> list[Image.Image]:
+        """The run so far as pictures."""
+        with self._lock:
+            pages = [tape.pages() for tape in self.tapes.values()]
+        if not pages:
+            raise RuntimeError("nothing was recovered yet: press Start")
+        return [_opaque(self.page(sides)) for sides in zip(*pages, strict=False)]  # one may be a step ahead
+
+    def _log(self, tape: Tape | None, config: RecoverConfig) -> dict[str, Any]:
+        return {
+            "teacher": self.teacher.id,
+            "config": (config if tape is None else tape.begun).model_dump(mode="json"),
+            "changes": [] if tape is None else plain(tape.recovery.changes),
+            "steps": 0 if tape is None else tape.recovery.step_count,
+        }
+
+    def _say(self, text: str) -> None:
+        self._said.value = html.escape(text)
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """On black: a GIF knows no half-transparent pixels."""
+    ground = Image.new("RGBA", picture.size, "black")
+    return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+
+
+def start_pixels(config: RecoverConfig, teacher: Teacher, runtime: Runtime) -> Tensor:
+    """[N, C, H, W] uint8: what a recovery starts from.
+
+    Raises:
+        ConfigError: if it starts from real data.
+    """
+    start, spec = starts.find(config.init), teacher.spec
+    return spec.to_uint8(torch.cat([start(teacher, config, group, None, runtime) for group in plan(config, spec)]))
+
+
+def small(pixels: Tensor) -> Tensor:
+    """Images [N, C, H, W] uint8 on the CPU, wide ones shrunk to what a view shows of them."""
+    pixels = pixels.cpu()
+    return pixels if pixels.shape[-1] <= encode.PIXELATED else encode.shrunk(pixels, encode.TILE_PIXELS)

@@ -1,0 +1,205 @@
+"""`PipelinePanel`: the four stages in a row, the artifacts between them, what is stale, and running from here on."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+from typing import Any
+
+import ipywidgets
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sre2l_core.data import Dataset
+from sre2l_core.events import StepEvent
+from sre2l_core.figures import svg
+from sre2l_core.figures.stage_figures import pipeline_figure, rendered
+from sre2l_core.presets import Recipe
+from sre2l_core.runs.workbench import NOUNS, STAGES, Freshness, Workbench
+from sre2l_core.runtime import Runtime
+from sre2l_core.widgets.base.controls import control, set_value
+from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.worker import Stage
+
+EDITED = {
+    "squeeze": ("epochs", "lr"),
+    "recover": ("steps", "alpha_bn"),
+    "relabel": ("epochs", "flip"),
+    "validate": ("epochs", "temperature"),
+}
+"""Fields of each stage that the panel edits; `change` takes any."""
+LIMITS = {"alpha_bn": (0.001, 100), "lr": (1e-4, 10), "temperature": (0.1, 100)}
+WORDS = {
+    "squeeze": "a classifier learns the real images",
+    "recover": "images are made from the classifier",
+    "relabel": "the classifier labels their crops",
+    "validate": "students learn these, real images judge",
+}
+LOOKS = {
+    Freshness.FRESH: ("✓ fresh", "var(--jp-success-color1, #2e7d32)"),
+    Freshness.STALE: ("↻ stale", svg.WARNING),
+    Freshness.MISSING: ("○ missing", svg.MUTED),
+}
+
+ROW_STYLE = """<style>
+.sre-pipeline .widget-inline-hbox { flex-flow: row wrap; height: auto; }
+.sre-pipeline .widget-inline-hbox .widget-label { text-align: left; line-height: 20px; }
+.sre-pipeline .widget-inline-hbox .slider-container { flex-basis: 60px; }
+</style>"""
+"""Labels over their controls: four stages side by side leave no room for a slider beside its label."""
+
+
+class PipelinePanel(LivePanel):
+    """A `Workbench` with buttons: change a setting, see what it makes stale, run from any stage on.
+
+    Args:
+        recipe: settings of all stages.
+        data: the dataset where it is loaded already.
+        runtime: device and precision; the best there is by default.
+        name: see `LivePanel`.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, data: Dataset | None = None, runtime: Runtime | None = None, name: str | None = None
+    ) -> None:
+        self.bench = Workbench(recipe, data=data, runtime=runtime)
+        """Recipe and artifacts, without Jupyter."""
+        self._from, self._moving = STAGES[0], False
+        self.editors: dict[tuple[str, str], Any] = {}
+        """(stage, field) -> its control."""
+        self._cards: dict[str, Any] = {}
+        self.run_buttons: dict[str, Any] = {}
+        boxes: list[Any] = []
+        for stage in STAGES:
+            boxes.append(self._box(stage))
+        row = ipywidgets.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "stretch"})
+        super().__init__(recipe.data, [ipywidgets.HTML(ROW_STYLE), row.add_class("sre-pipeline")], name=name)
+
+    def change_stage(self, stage: str, **values: Any) -> None:
+        """Change settings of a stage, as its controls do; what they make stale is shown at once.
+
+        Raises:
+            ConfigError: for an unknown field or a value out of bounds; nothing is changed then.
+        """
+        with self._lock:
+            self.bench.change(stage, **values)
+            self._show_settings()
+            self._draw()
+
+    def run_from(self, stage: str) -> bool:
+        """Run a stage and all after it; False while something runs."""
+        with self._lock:
+            if self.busy:
+                return False
+            self._from = stage
+            return super().start()
+
+    def start(self) -> bool:
+        """Run what is missing or stale, from the first such stage on; from the beginning if all is fresh."""
+        return self.run_from(self.bench.first_needed() or STAGES[0])
+
+    def build(self) -> Stage:
+        """The stages from the asked one on."""
+        return self.bench.run_from(self._from)
+
+    def show(self, frame: StepEvent) -> None:
+        """Say which stage runs, and draw the row."""
+        numbers = [f"{name.replace('_', ' ')} {frame.value(name):.3g}" for name in frame.metrics]
+        note = [html.escape(frame.note)] if frame.note else []
+        self._numbers.value = " · ".join([f"<b>{frame.stage}</b>", *note, *numbers])
+        self._draw()
+
+    def clear(self) -> None:
+        """What the bench holds now; resetting the panel keeps the artifacts."""
+        data = self.bench.data
+        self._numbers.value = f"{data.name}: {len(data.train):,} + {len(data.val):,} images"
+        self._draw()
+
+    def figure(self) -> Figure:
+        """The row as a figure that stays."""
+        return pipeline_figure(self._rows())
+
+    def picture(self) -> Image.Image | None:
+        """The figure."""
+        return rendered(self.figure())
+
+    def table(self) -> list[tuple[str, str, str, str]]:
+        """(stage, artifact, freshness, summary or reason) of each stage."""
+        return self._rows()
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        bench = self.bench
+        return [
+            (stage, NOUNS[stage], bench.freshness(stage).value, bench.why(stage) or bench.summary(stage))
+            for stage in STAGES
+        ]
+
+    def _box(self, stage: str) -> Any:
+        config = getattr(self.bench.recipe, stage)
+        controls = []
+        for field in EDITED[stage]:
+            low, high = LIMITS.get(field, (None, None))
+            widget = control(config, field, low=low, high=high).add_class(f"sre-{stage}-{field.replace('_', '-')}")
+            widget.style.description_width = "100%"
+            widget.layout.width = "98%"
+            widget.observe(partial(self._on_edit, stage, field), names="value")
+            self.editors[stage, field] = widget
+            controls.append(widget)
+        card = self._cards[stage] = ipywidgets.HTML().add_class(f"sre-card-{stage}")
+        button = self.run_buttons[stage] = ipywidgets.Button(
+            description="Run from here", icon="forward", tooltip=f"run {stage} and all stages after it",
+            layout={"width": "100%"},
+        ).add_class(f"sre-run-{stage}")  # fmt: skip
+        button.on_click(lambda _: self._guarded(lambda: self.run_from(stage)))
+        border = "1px solid var(--jp-border-color2, #bdbdbd)"
+        layout = {"flex": "1 1 0%", "min_width": "205px", "max_width": "270px", "border": border, "padding": "8px"}
+        layout |= {"justify_content": "space-between", "overflow": "hidden"}
+        return ipywidgets.VBox([card, ipywidgets.VBox([*controls, button])], layout=layout)
+
+    def _on_edit(self, stage: str, field: str, change: dict[str, Any]) -> None:
+        with self._lock:
+            if self._moving or self._closed:
+                return
+            try:
+                self.change_stage(stage, **{field: change["new"]})
+                if not self.busy:
+                    self._complain("")
+            except Exception as error:
+                self._complain(error)
+                self._show_settings()
+
+    def _show_settings(self) -> None:
+        self._moving = True
+        try:
+            for (stage, field), widget in self.editors.items():
+                value = getattr(getattr(self.bench.recipe, stage), field)
+                if widget.value != value:
+                    set_value(widget, value)
+        finally:
+            self._moving = False
+
+    def _render(self) -> None:
+        super()._render()
+        if not self._closed:
+            self._draw()
+
+    def _draw(self) -> None:
+        running = self.event.stage if self.busy and self.event is not None else None
+        for number, stage in enumerate(STAGES):
+            fresh = self.bench.freshness(stage)
+            word, tint = LOOKS[fresh]
+            if stage == running:
+                word, tint = "▶ running", svg.ACCENT
+            why = self.bench.why(stage)
+            reason = f'<div class="sre-caption" style="color: {svg.WARNING}">{html.escape(why)}</div>' if why else ""
+            arrow = "" if stage == STAGES[-1] else '<span style="float: right" aria-hidden="true">➜</span>'
+            self._cards[stage].value = (
+                f'<div style="line-height: 1.4">{arrow}<b>{number + 1} {stage}</b>'
+                f'<div class="sre-caption" style="min-height: 2.8em; margin-bottom: 4px">{WORDS[stage]}</div>'
+                f'<div style="border-left: 4px solid {tint}; padding-left: 8px; min-height: 4.2em">'
+                f'<span style="color: {tint}; font-weight: 600">{word}</span> <b>{NOUNS[stage]}</b>'
+                f'<div class="sre-caption">{html.escape(self.bench.summary(stage))}</div>{reason}</div></div>'
+            )
+            before = STAGES[number - 1] if number else None
+            ready = before is None or self.bench.freshness(before) is Freshness.FRESH
+            self.run_buttons[stage].disabled = self.busy or not ready

@@ -1,0 +1,97 @@
+"""What `inspect` says about artifacts, finished, unfinished and damaged."""
+
+import pytest
+
+from sre2l_core import storage
+from sre2l_core.artifacts import Score, ScoreRow
+from sre2l_core.config import RelabelConfig
+from sre2l_core.errors import ArtifactError
+from sre2l_core.runs.inspect import describe
+from sre2l_core.stages.relabel import relabel
+
+
+@pytest.fixture
+def home(tmp_path, tiny_teacher, tiny_condensed, cpu):
+    """A run's folder with one artifact of each kind."""
+    tiny_teacher.save(tmp_path / "teacher")
+    tiny_condensed.save(tmp_path / "condensed")
+    relabel(tiny_teacher, tiny_condensed, RelabelConfig(epochs=3, codec="int8"), runtime=cpu, out=tmp_path / "labels")
+    row = ScoreRow("condensed", "soft", "convnet", 11, 40, (0.5, 0.75), (0.6, 0.8))
+    Score((row,), {"config": {"epochs": 7, "temperature": 20.0}}).save(tmp_path / "score")
+    for part, kind in (("teacher", "teacher"), ("condensed", "condensed_set"), ("score", "score")):
+        storage.write_json(tmp_path / part / storage.REQUEST, {"kind": kind})
+    return tmp_path
+
+
+def said(folder):
+    return "\n".join(describe(folder))
+
+
+def test_a_teacher(home):
+    text = said(home / "teacher")
+    assert "teacher: teacher, 1 file," in text
+    assert "all hashes match" in text
+    assert "convnet (depth=2, width=8): 1,005 parameters" in text
+    assert "2 BatchNorm layers, 16 channels" in text
+    assert "knows tiny: 5 classes, 8x8 RGB" in text
+    assert "accuracy not measured" in text
+
+
+def test_a_condensed_set_is_described_and_drawn(home, tiny_condensed):
+    text = said(home / "condensed")
+    assert "condensed set, 11 files" in text
+    assert "11 images of 5 classes, 2-3 a class" in text
+    assert f"pixels: mean {tiny_condensed.images.float().mean() / 255:.3f}" in text
+    assert "first images: ant, bee, cat, dog, eel, ant" in text
+    drawn = text.splitlines()[-6:]
+    assert all(len(row) == 2 + 6 * 12 + 5 * 3 for row in drawn)
+
+
+def test_characters_go_from_dark_to_bright(tmp_path, tiny_condensed):
+    images = tiny_condensed.images.clone()
+    images[0], images[1] = 0, 255
+    type(tiny_condensed)(images, tiny_condensed.labels, tiny_condensed.spec).save(tmp_path)
+    row = said(tmp_path).splitlines()[-1]
+    assert row[2:14] == " " * 12
+    assert row[17:29] == "@" * 12
+
+
+def test_labels_and_their_size(home):
+    text = said(home / "labels")
+    assert "3 views of 11 images, 5 classes" in text
+    assert "codec int8: 13 bytes a label" in text
+    assert "RelabelConfig(epochs=3, codec=int8), otherwise defaults" in text
+
+
+def test_a_score(home):
+    text = said(home / "score")
+    assert "| condensed | soft | convnet | 11 | 40 | 62.5 ± 17.7 | 70.0 |" in text
+    assert "ValidateConfig(epochs=7), otherwise defaults" in text
+
+
+def test_a_run_is_described_in_the_order_of_its_stages(home):
+    kinds = [line.split(": ")[1].split(",")[0] for line in describe(home) if line.startswith(str(home))]
+    assert kinds == ["teacher", "condensed set", "soft labels", "score"]
+
+
+def test_unfinished_work_is_said_to_be_so(home):
+    (home / "condensed" / storage.MANIFEST).unlink()
+    assert "condensed: unfinished condensed set; the command that began it continues it" in said(home)
+    assert "unfinished condensed set" in said(home / "condensed")
+
+
+@pytest.mark.parametrize("part", ["teacher/weights.safetensors", "score/score.md"])
+def test_altered_files_are_named(home, part):
+    (home / part).write_bytes((home / part).read_bytes() + b" ")
+    with pytest.raises(ArtifactError, match=rf"altered or added .*: {(home / part).name}"):
+        said(home)
+
+
+def test_what_is_no_artifact_is_refused(home):
+    with pytest.raises(ArtifactError, match="there is no folder"):
+        said(home / "nothing")
+    with pytest.raises(ArtifactError, match="holds no artifact"):
+        said(home / "condensed" / "images")
+    storage.write_json(home / "score" / storage.REQUEST, {"kind": "scone"})
+    with pytest.raises(ArtifactError, match="asks for a scone, expected teacher or"):
+        said(home)

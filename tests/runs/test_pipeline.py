@@ -1,0 +1,108 @@
+"""The whole pipeline: what it makes, what it does again and what not, what it refuses before any work is done."""
+
+import pytest
+
+from sre2l_core import presets
+from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.config import DataConfig
+from sre2l_core.data import load
+from sre2l_core.errors import ArtifactError, ConfigError
+from sre2l_core.events import History
+from sre2l_core.presets import Recipe, replace
+from sre2l_core.runs.pipeline import check, load_data, run
+from sre2l_core.stages.labels import LiveLabels, SoftLabels
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    smoke = presets.get("digits/smoke")
+    return replace(smoke, data=smoke.data.but(resolution=8), validate=smoke.validate.but(seeds=1))
+
+
+@pytest.fixture(scope="module")
+def made(recipe, cpu, tmp_path_factory):
+    """A run, its folder, its events and what it said."""
+    folder, history, said = tmp_path_factory.mktemp("run"), History(), []
+    return run(recipe, folder, runtime=cpu, on_step=history, say=said.append), folder, history, said
+
+
+def test_each_stage_leaves_its_folder(made):
+    outcome, folder, _, said = made
+    assert Teacher.load(folder / "teacher").id == outcome.teacher.id == outcome.labels.teacher_id
+    assert CondensedSet.load(folder / "condensed").id == outcome.condensed.id == outcome.labels.condensed_id
+    assert isinstance(outcome.labels, SoftLabels)
+    assert Score.load(folder / "score").rows == outcome.score.rows
+    assert len(outcome.data.val) == 72
+    assert len(said) == 4
+
+
+def test_events_of_all_stages_arrive_and_are_logged(made):
+    _, folder, history, _ = made
+    totals = {"squeeze": 18, "recover": 4, "relabel": 2, "validate": 10}
+    assert {stage: history.stage(stage)["step"][-1] for stage in totals} == totals
+    text = (folder / "log.csv").read_text()
+    assert text.startswith("stage,note,step,metric,value\n")
+    assert all(f"\n{stage}," in text for stage in ("squeeze", "recover", "validate"))
+
+
+def test_a_second_call_only_reads(made, recipe, cpu):
+    outcome, folder, _, _ = made
+    history = History()
+    again = run(recipe, folder, runtime=cpu, on_step=history)
+    assert history.stage("squeeze")["step"] == history.stage("validate")["step"] == []
+    assert again.score.rows == outcome.score.rows
+
+
+def test_the_same_seed_gives_the_same_result_and_another_does_not(made, recipe, cpu, tmp_path):
+    outcome = made[0]
+    assert run(recipe, tmp_path / "same", runtime=cpu).condensed.id == outcome.condensed.id
+    assert run(recipe.seeded(1), tmp_path / "other", runtime=cpu).condensed.id != outcome.condensed.id
+
+
+def test_labels_on_the_fly_give_the_students_of_stored_ones(made, recipe, cpu, tmp_path):
+    exact = recipe.relabel.but(codec="fp16", batch_size=4)
+    live = run(replace(recipe, relabel=exact, store_labels=False), tmp_path, runtime=cpu)
+    assert isinstance(live.labels, LiveLabels)
+    assert not (tmp_path / "labels").exists()
+    # fp16 rounds the stored logits: a prediction may flip, a student may not become another one.
+    stored = made[0].score.row("condensed", "soft").last[0]
+    assert live.score.row("condensed", "soft").last[0] == pytest.approx(stored, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "message"),
+    [
+        ("squeeze", {"backbone": "deit_tiny", "backbone_options": {}}, "no BatchNorm"),
+        ("squeeze", {"backbone_options": {"depth": 4}}, "needs at least 16 pixels"),
+        ("squeeze", {"backbone": "nothing"}, "unknown backbone"),
+        ("recover", {"only_classes": ("9",)}, "unknown class id '9'"),
+        ("relabel", {"codec": "nothing"}, "unknown codec"),
+        ("relabel", {"codec_options": {"k": 3}}, "field 'k'"),
+        ("relabel", {"epochs": 1}, "2 epochs on labels of 1"),
+        ("validate", {"students": ("convnet", "nothing")}, "unknown backbone 'nothing'"),
+        ("validate", {"student_options": {"colour": 1}}, "unknown convnet option"),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_at_once(recipe, cpu, tmp_path, stage, changes, message):
+    wrong = replace(recipe, **{stage: getattr(recipe, stage).but(**changes)})
+    with pytest.raises(ConfigError, match=message):
+        run(wrong, tmp_path / "run", runtime=cpu)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_without_batchnorm_may_be_used_without_its_term(recipe):
+    alone = recipe.squeeze.but(backbone="deit_tiny", backbone_options={})
+    spec = load("digits", resolution=8).spec
+    check(replace(recipe, squeeze=alone, recover=recipe.recover.but(alpha_bn=0.0)), spec)
+
+
+def test_a_file_is_no_place_for_a_run(recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="is not a folder"):
+        run(recipe, tmp_path / "file")
+
+
+def test_data_is_loaded_as_configured():
+    data = load_data(DataConfig(data="digits", classes=("3", "5"), resolution=12))
+    assert (data.spec.classes, data.spec.size) == (("3", "5"), (12, 12))
+    assert Recipe().data == DataConfig()

@@ -1,0 +1,91 @@
+"""What recovery begins with: noise, real images, crops of them; all found by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sre2l_core import starts
+from sre2l_core.artifacts import Teacher
+from sre2l_core.config import RecoverConfig
+from sre2l_core.data import DatasetSpec
+from sre2l_core.errors import ConfigError, DataError
+from sre2l_core.groups import Group
+from sre2l_core.runtime import Runtime
+
+
+def config(**settings):
+    return RecoverConfig(**{"ipc": 2, "group_size": 2, "steps": 3, **settings})
+
+
+def initial_images(config, spec, group, data):
+    teacher = Teacher(torch.nn.Identity(), spec, "none")
+    return starts.find(config.init)(teacher, config, group, data, Runtime.auto("cpu", "fp32"))
+
+
+def test_noise_is_standard_normal_and_belongs_to_the_image_id(tiny_spec):
+    group = Group(3, (0, 1, 2, 3, 4), (15, 16, 17, 18, 19))
+    noise = initial_images(config(), tiny_spec, group, None)
+    assert noise.shape == (5, 3, 8, 8)
+    assert abs(noise.mean()) < 5 / noise.numel() ** 0.5
+    assert abs(noise.std() - 1) < 0.1
+    alone = initial_images(config(), tiny_spec, Group(3, (2,), (17,)), None)
+    assert alone[0].equal(noise[2])
+    assert not noise[0].equal(noise[1])
+    assert not initial_images(config(seed=1), tiny_spec, group, None).equal(noise)
+
+
+def test_real_starts_are_normalised_training_images_of_the_class(tiny_spec, tiny_data):
+    group = Group(1, (0, 3), (5, 8))
+    images = initial_images(config(init="real"), tiny_spec, group, tiny_data)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (tiny_spec.mean, tiny_spec.std))
+    for image, label in zip(images, group.labels, strict=True):
+        own = (tiny_data.train.images[tiny_data.train.labels == label] / 255 - mean) / std
+        assert (own - image).abs().amax((1, 2, 3)).min() < 1e-6
+
+
+def test_patches_are_enlarged_crops_of_real_images(tiny_spec, tiny_data):
+    group = Group(0, (0, 3), (0, 3))
+    settings = config(init="patches", crop_scale=(0.25, 0.25), crop_ratio=(1, 1))
+    real = initial_images(config(init="real"), tiny_spec, group, tiny_data)
+    for image, source in zip(initial_images(settings, tiny_spec, group, tiny_data), real, strict=True):
+        crops = [source[None, :, y : y + 4, x : x + 4] for y in range(5) for x in range(5)]
+        enlarged = torch.cat([F.interpolate(crop, (8, 8), mode="bilinear", align_corners=False) for crop in crops])
+        assert (enlarged - image).abs().amax((1, 2, 3)).min() < 1e-5
+
+
+def test_a_class_is_gone_through_before_it_starts_again(tiny_data):
+    own = tiny_data.train_rows[1].tolist()
+    assert own == (tiny_data.train.labels == 1).nonzero()[:, 0].tolist()
+    rows = starts.class_rows(tiny_data, 1, torch.arange(2 * len(own)), seed=4).tolist()
+    assert sorted(rows[: len(own)]) == own
+    assert rows[len(own) :] == rows[: len(own)]
+    assert starts.class_rows(tiny_data, 1, torch.tensor([4]), seed=4).tolist() == rows[4:5]
+    orders = {tuple(starts.class_rows(tiny_data, 1, torch.arange(3), seed).tolist()) for seed in range(20)}
+    assert len(orders) > 3
+
+
+def test_an_unknown_start_names_the_nearest(tiny_spec, tiny_data):
+    with pytest.raises(ConfigError, match=r"unknown start 'patchs'.*Did you mean 'patches'"):
+        initial_images(config(init="patchs"), tiny_spec, Group(0, (0,), (0,)), tiny_data)
+
+
+def test_starts_from_real_images_need_fitting_data(tiny_spec, tiny_data):
+    group = Group(0, (0,), (0,))
+    with pytest.raises(ConfigError, match="init='real' needs the real data"):
+        initial_images(config(init="real"), tiny_spec, group, None)
+    other = DatasetSpec("other", tiny_spec.classes[::-1], 3, 8, tiny_spec.mean, tiny_spec.std)
+    with pytest.raises(DataError, match="classes differ: index 0 is 'eel'"):
+        initial_images(config(init="real"), other, group, tiny_data)
+
+
+def test_streams_differ_between_seeds():
+    draws = {
+        float(torch.rand((), generator=starts.generator(seed, stream)))
+        for seed in (0, 1, 2**63 - 1)
+        for stream in range(50)
+    }
+    assert len(draws) == 150
+    assert np.isfinite(list(draws)).all()
