@@ -1,14 +1,18 @@
 """Settings shared by all tests: Hypothesis profiles, small fixtures, and data that is not part of the project."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from sre2l_core import terms
 from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
+from sre2l_core.config import RecoverConfig, setting
 from sre2l_core.data import Dataset, DatasetSpec, ResidentSplit
+from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 
 # Shared cores make deadlines flaky. CI draws the same examples every time; by hand they vary.
@@ -75,3 +79,22 @@ def tiny_teacher(tiny_spec: DatasetSpec, tiny_data: Dataset) -> Teacher:
 def tiny_condensed(tiny_spec: DatasetSpec, tiny_data: Dataset) -> CondensedSet:
     """Return eleven images, so that no batch size divides them: two per class, three of the first."""
     return CondensedSet(tiny_data.train.images[:11], tiny_data.train.labels[:11], tiny_spec, {"method": "test"})
+
+
+@pytest.fixture
+def new_term() -> Iterator[str]:
+    """Register a regulariser that the package does not have, for one test; its weight is `alpha_mean`."""
+    weight = setting(
+        0.0, ge=0, le=100, label="α_mean", slider=(0.01, 10), log=True, description="weight of the mean brightness"
+    )
+    term = terms.Term(
+        "mean brightness",
+        "this test",
+        lambda seen: seen.per_group(seen.views.mean((1, 2, 3)) ** 2),
+        "alpha_mean",
+        weight,
+    )
+    terms.register("r_mean", term)
+    yield "r_mean"
+    del catalogue("terms")["r_mean"], RecoverConfig.__pydantic_fields__["alpha_mean"]
+    RecoverConfig.model_rebuild(force=True)

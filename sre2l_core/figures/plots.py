@@ -14,18 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from sre2l_core import terms
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.bn_stats import bn_statistics
 from sre2l_core.data import Dataset
 from sre2l_core.embed import features, tsne
+from sre2l_core.figures import colours
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource
 from sre2l_core.views import render
 
 GREY = "#6b7280"
-TERM_NAMES = {"loss": "total", "ce": "cross-entropy", "r_bn": "$R_{BN}$", "r_tv": "$R_{TV}$", "r_l2": r"$R_{\ell_2}$"}
-TERM_COLOURS = {"loss": "#111827", "ce": "#0072b2", "r_bn": "#d55e00", "r_tv": "#009e73", "r_l2": "#cc79a7"}
-
 BATCH_COLOURS = ("#0072b2", "#d55e00", "#009e73")
 CROP_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
@@ -88,9 +87,10 @@ def losses_figure(log: dict[str, list[tuple[int, float]]]) -> Figure:
     """The recovery loss and its terms against the step, on a logarithmic scale; terms are shown unweighted."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    for name in (name for name in TERM_NAMES if name in log):
+    names = dict.fromkeys([*terms.legend(), *log])  # a term that is not installed here is drawn as well
+    for name in (name for name in names if name in log):
         steps, values = zip(*log[name], strict=True)
-        axes.plot(steps, values, label=TERM_NAMES[name], color=TERM_COLOURS[name], linewidth=1.4)
+        axes.plot(steps, values, label=terms.legend().get(name, name), color=colours.of_term(name), linewidth=1.4)
     axes.set_yscale("log")
     axes.set_xlabel("recovery step")
     axes.set_ylabel("value (terms unweighted)")

@@ -11,12 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from sre2l_core.figures.colours import of_number
+
 INK = "var(--jp-ui-font-color1, currentColor)"
 FAINT = "var(--jp-border-color2, #9e9e9e)"
 MUTED = "var(--jp-ui-font-color2, currentColor)"
 ACCENT = "var(--jp-brand-color1, #1976d2)"
 WARNING = "var(--jp-warn-color1, #e65100)"
-PALETTE = ("#3a86c8", "#e07b00", "#1a9e76", "#c969a5", "#8a7a00", "#82828c", "#9a5a3a", "#7a6fd0", "#25a9bd", "#d1495b")
 DASHES = ("", "6 3", "2 2", "8 3 2 3")
 MAX_POINTS = 160
 
@@ -33,7 +34,7 @@ def line_chart(
     x_label: str = "",
     x_max: float | None = None,
     y_range: tuple[float, float] | None = None,
-    styles: Sequence[tuple[int, int]] = (),
+    styles: Sequence[tuple[str, int]] = (),
     width: int = 420,
     height: int = 220,
 ) -> str:
@@ -47,7 +48,7 @@ def line_chart(
         x_label: name of the x axis.
         x_max: right end of the x axis; the last point by default.
         y_range: ends of the y axis; those of the data by default.
-        styles: numbers of the colour and the dash pattern of each series; 0, 1, 2, … by default.
+        styles: colour, and number of the dash pattern, of each series; their numbers' own by default.
         width: in CSS pixels.
         height: in CSS pixels.
     """
@@ -64,11 +65,11 @@ def line_chart(
         hover = f"<title>{html.escape(text)}</title>"
         head = f'<path class="sre-mark" d="M{at - 4:.1f} {axis.top}h8l-4 6z" fill="{WARNING}">{hover}</path>'
         parts.append(f'{line} stroke-width="1.2" stroke-dasharray="2 3"/>{head}')
-    styles = styles or [(number, number) for number in range(len(kept))]
-    for (hue, pattern), points in zip(styles, kept.values(), strict=True):
+    styles = styles or [(colour(number), number) for number in range(len(kept))]
+    for (tint, pattern), points in zip(styles, kept.values(), strict=True):
         for run in _runs(points, log):
             path = " ".join(f"{axis.across(x):.1f},{axis.up(y):.1f}" for x, y in run)
-            line = f'<polyline fill="none" stroke="{colour(hue)}" stroke-width="1.8" points="{path}"'
+            line = f'<polyline fill="none" stroke="{tint}" stroke-width="1.8" points="{path}"'
             parts.append(f'{line} stroke-linejoin="round" stroke-dasharray="{dash(pattern)}"/>')
     if not values:
         parts.append(placeholder("nothing yet", axis))
@@ -119,7 +120,7 @@ def scatter(
     if not points:
         parts.append(placeholder("nothing yet", axis))
     return drawing(
-        [*parts, *standing, _legend(list(names), axis, [(number, 0) for number in range(len(names))], wrap=90)],
+        [*parts, *standing, _legend(list(names), axis, [(colour(number), 0) for number in range(len(names))], wrap=90)],
         width,
         height,
         label,
@@ -237,7 +238,7 @@ def cells(
 
 def colour(number: int) -> str:
     """Of the series or group with this number."""
-    return PALETTE[number % len(PALETTE)]
+    return of_number(number)
 
 
 def dash(number: int) -> str:
@@ -363,18 +364,18 @@ def _short(number: float) -> str:
     return f"{number / 1000:g}k" if number >= 10_000 else f"{number:g}"
 
 
-def _legend(names: Sequence[str], axis: Axis, styles: Sequence[tuple[int, int]], wrap: float = 0) -> str:
+def _legend(names: Sequence[str], axis: Axis, styles: Sequence[tuple[str, int]], wrap: float = 0) -> str:
     """A line and a name for each series, in one row, or in rows of equal columns."""
     parts, x, y = [], axis.left, 13.0
-    for (hue, pattern), name in zip(styles, names, strict=True):
+    for (tint, pattern), name in zip(styles, names, strict=True):
         if not name:
             continue
         space = max(wrap, 34 + 6.4 * len(name))
         if x + space > axis.right + 20 and x > axis.left:
             x, y = axis.left, y + 16
-        line = f'<line x1="{x:.0f}" y1="{y - 4}" x2="{x + 18:.0f}" y2="{y - 4}" stroke="{colour(hue)}"'
+        line = f'<line x1="{x:.0f}" y1="{y - 4}" x2="{x + 18:.0f}" y2="{y - 4}" stroke="{tint}"'
         if wrap:
-            line = f'<circle cx="{x + 9:.0f}" cy="{y - 4}" r="4" fill="{colour(hue)}"'
+            line = f'<circle cx="{x + 9:.0f}" cy="{y - 4}" r="4" fill="{tint}"'
         parts.append(f'{line} stroke-width="2.2" stroke-dasharray="{"" if wrap else dash(pattern)}"/>')
         parts.append(f'<text x="{x + 23:.0f}" y="{y}" fill="{INK}">{html.escape(name)}</text>')
         x += space

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sre2l_core.bn_stats import BatchNormStats
 
 
+TOTAL = "loss"
+"""What a step calls the weighted sum of all terms."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """One forward pass: S groups of G images each, one after the other."""
@@ -63,6 +67,11 @@ def all_terms() -> dict[str, Term]:
     place = {field: number for number, field in enumerate(RecoverConfig.model_fields)}
     known: dict[str, Term] = catalogue("terms")
     return dict(sorted(known.items(), key=lambda item: place.get(item[1].weight, -1)))
+
+
+def legend() -> dict[str, str]:
+    """What legends call the numbers of a step: the total, then every term."""
+    return {TOTAL: "total"} | {name: term.label for name, term in all_terms().items()}
 
 
 def active(config: RecoverConfig) -> dict[str, float]:

@@ -17,7 +17,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
-from sre2l_core.figures import encode, svg
+from sre2l_core.figures import colours, encode, svg
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery, plan
 from sre2l_core.stages.recover.pair import SIDES, Pair
@@ -239,7 +239,7 @@ class SideBySide(SessionPanel):
             for side in SIDES
             for term in COMPARED
         }
-        styles = [(colour, dash) for dash in range(2) for colour in range(2)]
+        styles = [(colours.of_term(term), dash) for dash in range(2) for term in COMPARED]
         words = "Cross-entropy and BatchNorm mismatch of both sides over the steps. "
         words += ", ".join(f"{name} {points[-1][1]:.3g}" for name, points in series.items() if points)
         return svg.line_chart(

@@ -11,6 +11,7 @@ from sre2l_core.artifacts import Score
 from sre2l_core.config import RecoverConfig, RelabelConfig
 from sre2l_core.events import CsvLog, StepEvent
 from sre2l_core.figures import plots
+from sre2l_core.figures.colours import of_term
 from sre2l_core.runs.pipeline import Outcome
 from sre2l_core.runs.report import draw_run
 from sre2l_core.stages.labels import LiveLabels
@@ -67,8 +68,22 @@ def test_losses_are_drawn_term_by_term(logged):
     (axes,) = plots.losses_figure(log).axes
     assert axes.get_yscale() == "log"
     assert axes.get_xlabel() == "recovery step"
-    assert legend(axes) == ["total", "cross-entropy", "$R_{BN}$", "$R_{TV}$"]
+    assert legend(axes) == ["total", "cross-entropy", "R_BN", "R_TV"]
+    assert [line.get_color() for line in axes.lines] == [of_term(name) for name in ("loss", "ce", "r_bn", "r_tv")]
     assert axes.lines[2].get_ydata().tolist() == [value for _, value in log["r_bn"]]
+
+
+def test_a_new_term_is_in_the_legend(tiny_teacher, cpu, tmp_path, new_term):
+    config = RecoverConfig(ipc=1, steps=10, alpha_mean=0.5)
+    recover(tiny_teacher, config, runtime=cpu, on_step=CsvLog(tmp_path / "log.csv"))
+    (axes,) = plots.losses_figure(plots.read_log(tmp_path / "log.csv", "recover")).axes
+    assert legend(axes) == ["total", "cross-entropy", "R_BN", "mean brightness"]
+    assert len({line.get_color() for line in axes.lines}) == 4
+
+
+def test_a_term_that_is_not_installed_here_is_drawn_too():
+    log = {"r_else": [(1, 2.0), (2, 1.0)], "ce": [(1, 3.0), (2, 2.0)]}
+    assert legend(plots.losses_figure(log).axes[0]) == ["cross-entropy", "r_else"]
 
 
 def test_the_embedding_shows_every_image_once(tiny_condensed, tiny_data, tiny_teacher, cpu):
