@@ -7,7 +7,7 @@ A subclass says what to run and what to show of it:
 - `look(stage, event)`: in the worker, a few times a second and after the last step; compute what will be shown.
 - `show(frame)`: right after, under the lock; write to the widgets, and nothing else.
 - `clear()`: under the lock; forget what was recorded and show the empty state, before each run and after a reset.
-- `picture()`: the panel as a PIL image, for readers without a kernel.
+- `picture()`: what stays of the panel for readers without a kernel: a PIL image, or the text of an SVG document.
 
 Nothing here waits for the worker but `wait` and `await`. All that is shown is read from the present state under one
 lock, whichever thread came last: callbacks may come from several threads at once.
@@ -15,7 +15,6 @@ lock, whichever thread came last: callbacks may come from several threads at onc
 
 from __future__ import annotations
 
-import base64
 import html
 import threading
 import traceback
@@ -24,12 +23,11 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import ipywidgets
-from PIL import Image
 
 from sre2l_core.config import Config
 from sre2l_core.events import StepEvent
-from sre2l_core.figures.encode import encoded
 from sre2l_core.widgets.base.controls import control, set_value
+from sre2l_core.widgets.base.still import StillBox
 from sre2l_core.worker import Run, Stage, State
 
 MAX_FPS = 9
@@ -53,13 +51,6 @@ STYLE = """<style>
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
 </style>"""
 
-STILL_STYLE = """<style>
-.jp-OutputArea-child:not(:has(.sre-panel)):has(+ .jp-OutputArea-child .sre-still) { display: none; }
-.jp-OutputArea-child:not(:has(.sre-panel)) + .jp-OutputArea-child .sre-still { display: block !important; }
-.jp-OutputArea-child:has(.sre-panel) + .jp-OutputArea-child:has(.sre-still) { display: none; }
-</style>"""
-"""Where a panel lives, its picture takes no room; where it does not, the picture replaces Lab's error."""
-
 _panels: WeakValueDictionary[str, LivePanel] = WeakValueDictionary()
 """By name: the panels whose cell may be run again."""
 
@@ -77,7 +68,7 @@ class Setting:
         panel.change(**{self.name: value})
 
 
-class LivePanel(ipywidgets.VBox):
+class LivePanel(StillBox):
     """A run with buttons. Every button is also a method, every control also an attribute.
 
     Args:
@@ -105,7 +96,6 @@ class LivePanel(ipywidgets.VBox):
         self.config = config
         self._lock = threading.RLock()
         """Held while anything below is changed or shown."""
-        self._update_picture: Callable[..., Any] | None = None
         self._run: Run | None = None
         self._last: Run | None = None
         self._max_fps, self._setting, self._closed, self._message = max_fps, False, False, ""
@@ -160,10 +150,6 @@ class LivePanel(ipywidgets.VBox):
 
     def clear(self) -> None:
         """Forget what was recorded and write the empty state to the widgets; called under the lock."""
-
-    def picture(self) -> Image.Image | None:
-        """The panel's main view as an image; None while there is nothing to see."""
-        return None
 
     # What a user does.
 
@@ -295,13 +281,6 @@ class LivePanel(ipywidgets.VBox):
                 break  # else it was started anew meanwhile
         return self.state
 
-    def snapshot(self) -> Image.Image:
-        """The main view as a PIL image; for a cell whose output stays."""
-        picture = self.picture()
-        if picture is None:
-            raise RuntimeError(f"there is nothing to see yet: {self.error or 'start the panel first'}")
-        return picture
-
     def close(self) -> None:
         """Stop the run and close all widgets of the panel; may be called again."""
         if not hasattr(self, "_lock") or self._closed:  # ipywidgets also closes half-made objects
@@ -312,44 +291,7 @@ class LivePanel(ipywidgets.VBox):
             _close(self.children)
             super().close()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The live view; for readers without a kernel the last picture, and a line of text."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is not None:
-            bundle["text/plain"] = repr(self)
-            try:
-                picture = self.picture()
-            except Exception as error:
-                self._complain(error)
-                return bundle
-            if picture is not None:
-                bundle["image/png"] = base64.b64encode(encoded(picture, "png")).decode()
-        return bundle
-
-    def _ipython_display_(self, **kwargs: Any) -> None:
-        """The live view, and under it a picture that shows itself only where there is no live view any more."""
-        from IPython import display as ipython
-
-        display: Callable[..., Any] = ipython.display
-
-        display(self._repr_mimebundle_(**kwargs), raw=True)
-        handle = display(self._last_picture(), raw=True, display_id=True)
-        self._update_picture = None if handle is None else handle.update
-
     # Inside.
-
-    def _last_picture(self) -> dict[str, str]:
-        """The last picture, for a page that finds no model of this panel: after a restart of its kernel."""
-        try:
-            picture = self.picture()
-        except Exception as error:
-            self._complain(error)
-            picture = None
-        shown = "" if picture is None else base64.b64encode(encoded(picture, "png")).decode()
-        name = html.escape(type(self).__name__)
-        text = f"{name}: the last picture. Its kernel is gone; run the cell again to bring the panel back."
-        image = f'<img alt="{name}: the last picture" src="data:image/png;base64,{shown}">' if shown else ""
-        return {"text/html": f'{STILL_STYLE}<div class="sre-still" style="display: none">{image}<p>{text}</p></div>'}
 
     def _control(self, field: str, limits: tuple[float, float] | None) -> Any:
         low, high = limits or (None, None)
@@ -431,8 +373,8 @@ class LivePanel(ipywidgets.VBox):
             elif run.problems:
                 self._complain(run.problems[-1].strip().splitlines()[-1], run.problems[-1])
             self._render()
-            if self._update_picture is not None and (run.state.over or run.state is State.PAUSED):
-                self._update_picture(self._last_picture(), raw=True)
+            if run.state.over or run.state is State.PAUSED:
+                self.leave_still()
 
     def _show_empty(self) -> None:
         try:
