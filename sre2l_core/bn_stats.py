@@ -67,13 +67,14 @@ def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
         normalize: divide each norm by the norm of the running statistic, which makes layers and networks comparable.
 
     Returns:
-        [L, S] float32, layers in forward order, groups.
+        [L, S] layers in forward order, groups; float32, or float64 where the statistics are.
     """
     layers = stats.layers
     found = torch.stack([torch.cat([s.mean for s in layers], 1), torch.cat([s.var for s in layers], 1)])
     running = torch.stack([_joined(s.layer.running_mean for s in layers), _joined(s.layer.running_var for s in layers)])
+    running = running.to(found)
     # All layers side by side, [2, S, all channels]: one product sums the squares of each, whatever their number.
-    member = _membership(tuple(s.mean.shape[1] for s in layers), found.device)
+    member = _membership(tuple(s.mean.shape[1] for s in layers), found.device).to(found)
     with torch.autocast(found.device.type, enabled=False):
         distances: Tensor = ((found - running[:, None]).square() @ member).clamp_min(_TINY).sqrt()
         if normalize:

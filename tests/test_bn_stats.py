@@ -91,6 +91,29 @@ def test_distances_are_plain_norms_over_channels(normalize):
             assert found[row, group].item() == pytest.approx(off, rel=1e-5)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_networks_in_float64_are_measured_in_float64(normalize):
+    net = nn.Sequential(*(norm_for(SHAPES[2]) for _ in range(2))).double()
+    x = noise(SHAPES[2]).double().requires_grad_()
+    with bn_statistics(net, 2) as stats:
+        net(x)
+    found = layer_distances(stats, normalize)
+    assert found.dtype == torch.float64
+    rm, rv = net[0].running_mean.numpy(), net[0].running_var.numpy()
+    units = [np.sqrt((r**2).sum()) if normalize else 1 for r in (rm, rv)]
+    for group, part in enumerate(np.split(x.detach().numpy(), 2)):
+        off = np.sqrt(((part.mean((0, 2, 3)) - rm) ** 2).sum()) / units[0]
+        off += np.sqrt(((part.var((0, 2, 3)) - rv) ** 2).sum()) / units[1]
+        assert found[0, group].item() == pytest.approx(off, rel=1e-12)
+
+    def distances(pixels):
+        with bn_statistics(net, 2) as stats:
+            net(pixels)
+        return layer_distances(stats, normalize)
+
+    assert torch.autograd.gradcheck(distances, (x,))
+
+
 def test_hooks_go_after_an_exception():
     net = nn.Sequential(nn.BatchNorm2d(4), nn.Linear(9, 2)).eval()
     with pytest.raises(RuntimeError), bn_statistics(net) as stats:
