@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sre2l_core.config import MixedViewConfig, ViewConfig
 
-_CROP_TRIES = 10  # as torchvision's RandomResizedCrop: then fall back to the whole image
+_CROP_TRIES = 10  # as torchvision's RandomResizedCrop, which then gives up: see `_largest_crop`
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
@@ -37,7 +37,7 @@ class ViewParams:
     partner: Tensor
     """[N] int64: id of the image to mix with; an image's own id where nothing is mixed."""
     weight: Tensor
-    """[N] float32: share of the image itself in the mix: 1 where nothing is mixed."""
+    """[N] float32: share of the image itself as it was drawn, 1 where nothing is mixed; see `shares` for labels."""
     paste: Tensor
     """[N, 4] float32: top, left, bottom, right of the pasted CutMix rectangle, as shares of the view; zeros if none."""
 
@@ -56,6 +56,24 @@ class ViewParams:
     def mixed(self) -> bool:
         """Whether any row mixes two images."""
         return bool((self.weight < 1).any())
+
+    def pasted(self, size: int) -> Tensor:
+        """[N, 4] int64: top, left, bottom, right of the pasted rectangle in pixels of a view of `size`."""
+        return (self.paste * size).round().long()
+
+    def shares(self, size: int) -> Tensor:
+        """[N] float32: share of the image itself in a view of `size` pixels, which its own label weighs.
+
+        After CutMix it is counted in whole pixels, because only whole ones are pasted.
+        """
+        top, left, bottom, right = self.pasted(size).unbind(1)
+        kept = 1 - (bottom - top) * (right - left) / size**2
+        return torch.where(self.cut, kept, self.weight)
+
+    @property
+    def cut(self) -> Tensor:
+        """[N] bool: CutMix, a rectangle is pasted; otherwise Mixup, or nothing is mixed."""
+        return self.paste[:, 2] > self.paste[:, 0]
 
 
 def draw(config: ViewConfig, *, seed: int, epoch: int, ids: Tensor, size: tuple[int, int]) -> ViewParams:
@@ -154,13 +172,12 @@ def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:
     """CutMix (rows with a pasted rectangle) or Mixup (rows without) of two batches of views [B, C, S, S]."""
     size, device = own.shape[-1], own.device
-    top, left, bottom, right = (params.paste * size).round().to(device)[:, :, None].unbind(1)
+    top, left, bottom, right = params.pasted(size).to(device)[:, :, None].unbind(1)
     place = torch.arange(size, device=device)
     pasted = ((place >= top) & (place < bottom))[:, None, :, None] & ((place >= left) & (place < right))[
         :, None, None, :
     ]
-    cut = (params.paste[:, 2] > params.paste[:, 0]).to(device)
-    share = torch.where(cut, torch.ones_like(top[:, 0]), params.weight.to(device))[:, None, None, None].to(own.dtype)
+    share = torch.where(params.cut, 1.0, params.weight).to(own)[:, None, None, None]
     return torch.where(pasted, other, share * own + (1 - share) * other)
 
 
@@ -202,11 +219,18 @@ def _crop_boxes(config: ViewConfig, random: _Random, size: tuple[int, int]) -> _
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     first = fits.argmax(0)
     found = fits.any(0)
-    w = np.where(found, w[first, np.arange(count)], width)
-    h = np.where(found, h[first, np.arange(count)], height)
+    w, h = w[first, np.arange(count)], h[first, np.arange(count)]
     top = _integers(random.uniform("top"), height - h + 1)
     left = _integers(random.uniform("left"), width - w + 1)
-    return np.stack([top, left, h, w], axis=1)
+    return np.where(found[:, None], np.stack([top, left, h, w], axis=1), _largest_crop(size, config.crop_ratio))
+
+
+def _largest_crop(size: tuple[int, int], ratio: tuple[float, float]) -> _Integers:
+    """[4] the largest centred crop whose width over height is within `ratio`: torchvision's choice if no draw fits."""
+    height, width = size
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    return np.array([(height - h) // 2, (width - w) // 2, h, w])
 
 
 def _mixes(config: ViewConfig, random: _Random, ids: _Integers) -> tuple[_Integers, _Floats, _Floats]:
@@ -241,8 +265,12 @@ class _Random:
 
     def uniform(self, name: str) -> _Floats:
         """[N] float64 in [0, 1) with 53 random bits."""
-        key = np.array([int.from_bytes(name.encode()[-8:].rjust(8, b"_"), "little")], dtype=np.uint64)
-        bits = _splitmix(self._state ^ _splitmix(key)) >> np.uint64(11)
+        data = name.encode()
+        words = np.frombuffer(data.rjust(-(-len(data) // 8) * 8, b"_"), dtype="<u8")
+        key = np.zeros(1, dtype=np.uint64)
+        for word in words:
+            key = _splitmix(key ^ word)
+        bits = _splitmix(self._state ^ key) >> np.uint64(11)
         return bits.astype(np.float64) * 2.0**-53
 
     def symmetric_beta(self, name: str, alpha: float) -> _Floats:

@@ -11,19 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
+from torchvision.transforms import RandomResizedCrop
 
 from sre2l_core.config import MixedViewConfig, ViewConfig
-from sre2l_core.views import ViewParams, apply, draw, mix, render
+from sre2l_core.views import ViewParams, _largest_crop, _Random, apply, draw, mix, render
 
 ROW_FIELDS = ("box", "flip", "roll")
-MANY = 20_000
+DRAWS = 20_000
 
 
 def noise(count, height, width, channels=3, dtype=torch.float32):
     return torch.randn(count, channels, height, width, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
 
-def drawn(config, count=MANY, size=(64, 64), seed=5, epoch=2):
+def drawn(config, count=DRAWS, size=(64, 64), seed=5, epoch=2):
     return draw(config, seed=seed, epoch=epoch, ids=torch.arange(count), size=size)
 
 
@@ -98,6 +99,33 @@ def test_a_view_depends_on_seed_epoch_and_id_alone(order, count, seed, epoch):
             assert getattr(together, name)[row].equal(getattr(alone, name)[0])
 
 
+def splitmix(state):
+    """SplitMix64 in whole numbers."""
+    z = (state + 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+@given(
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**40),
+    st.integers(0, 2**40),
+    st.sampled_from(["top", "area 9", "partners"]),
+)
+def test_random_numbers_are_splitmix_of_seed_epoch_id_and_name(seed, epoch, index, name):
+    found = _Random(seed, epoch, np.array([index])).uniform(name)[0]
+    state = splitmix(splitmix(splitmix((seed + 0x9E3779B97F4A7C15) % 2**64) ^ epoch) ^ index)
+    key = splitmix(int.from_bytes(name.rjust(8, "_").encode(), "little"))
+    assert found == (splitmix(state ^ key) >> 11) / 2**53
+
+
+def test_every_letter_of_a_long_name_counts():
+    random = _Random(0, 0, np.arange(3))
+    names = ["strength", "a strength", "b strength", "a long name of a strength", "A long name of a strength"]
+    assert len({tuple(random.uniform(name)) for name in names}) == len(names)
+
+
 @pytest.mark.parametrize("other", [{"seed": 6}, {"epoch": 3}, {"seed": 2, "epoch": 5}])
 def test_another_seed_or_epoch_gives_other_views(other):
     config = MixedViewConfig(mix="mixup", roll=(-3, 3))
@@ -120,7 +148,7 @@ def test_crops_lie_inside_and_keep_area_and_ratio(scale, ratio, size, seed):
     top, left, h, w = box.unbind(1)
     assert (box[:, :2] >= 0).all()
     assert ((top + h <= height) & (left + w <= width) & (h >= 1) & (w >= 1)).all()
-    whole = (h == height) & (w == width)  # the fallback of impossible shapes
+    whole = (box == torch.tensor(torchvision_gives_up(size, ratio))).all(1)
     share = height * width
     assert (whole | ((h + 0.5) * (w + 0.5) >= scale[0] * share)).all()
     assert (whole | ((h - 0.5) * (w - 0.5) <= scale[1] * share)).all()
@@ -128,9 +156,38 @@ def test_crops_lie_inside_and_keep_area_and_ratio(scale, ratio, size, seed):
     assert (whole | ((w - 0.5) / (h + 0.5) <= ratio[1])).all()
 
 
-def test_a_shape_that_never_fits_becomes_the_whole_image():
+def torchvision_gives_up(size, ratio):
+    """What torchvision takes where no crop fits: none does here, at four times the area of the image."""
+    top, left, h, w = RandomResizedCrop.get_params(torch.empty(1, *size), [4.0, 4.0], list(ratio))
+    return [top, left, max(h, 1), max(w, 1)]
+
+
+@given(
+    st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)).map(sorted), st.tuples(st.integers(1, 300), st.integers(1, 300))
+)
+def test_where_no_crop_fits_it_is_torchvisions_choice(ratio, size):
+    expected = torchvision_gives_up(size, ratio)
+    found = _largest_crop(size, tuple(ratio)).tolist()
+    assert [found[:2], found[2:]] == [[(size[0] - expected[2]) // 2, (size[1] - expected[3]) // 2], expected[2:]]
+
+
+def test_a_shape_that_never_fits_becomes_the_largest_crop_in_the_middle():
     box = drawn(ViewConfig(crop_scale=(1, 1), crop_ratio=(5, 5)), 20, (10, 12)).box
-    assert box.unique(dim=0).tolist() == [[0, 0, 10, 12]]
+    assert box.unique(dim=0).tolist() == [[4, 0, 2, 12]]
+    box = drawn(ViewConfig(crop_scale=(1, 1), crop_ratio=(5, 5)), 20, (10, 120)).box
+    assert box.unique(dim=0).tolist() == [[0, 35, 10, 50]]
+
+
+def test_wide_images_are_cropped_as_often_and_as_far_as_by_torchvision():
+    size, count = (20, 120), 4000
+    image = torch.empty(1, *size)
+    theirs = torch.tensor([RandomResizedCrop.get_params(image, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(count)])
+    ours = drawn(ViewConfig(), count, size).box
+    gave_up = [(box == torch.tensor([0, 46, 20, 27])).all(1).double().mean().item() for box in (ours, theirs)]
+    assert min(gave_up) > 0.3
+    assert abs(gave_up[0] - gave_up[1]) < 5 * (2 * 0.25 / count) ** 0.5
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column].numpy(), theirs[:, column].numpy()).pvalue > 1e-4
 
 
 def test_crop_flip_and_roll_are_independent_and_follow_their_distributions():
@@ -146,7 +203,7 @@ def test_crop_flip_and_roll_are_independent_and_follow_their_distributions():
     for name, values in quantities.items():
         assert stats.kstest(values, "uniform").pvalue > 1e-4, name
     flips = params.flip.double().mean()
-    assert abs(flips - 0.3) < 5 * (0.3 * 0.7 / MANY) ** 0.5
+    assert abs(flips - 0.3) < 5 * (0.3 * 0.7 / DRAWS) ** 0.5
     for axis in range(2):
         values, counts = params.roll[:, axis].unique(return_counts=True)
         assert values.tolist() == list(range(-4, 4))
@@ -154,7 +211,7 @@ def test_crop_flip_and_roll_are_independent_and_follow_their_distributions():
     following = drawn(ViewConfig(crop_scale=(0.1, 0.5), roll=(-4, 3)), size=(size, size), epoch=3).box[:, 0]
     columns = [*quantities.values(), params.flip.numpy(), *params.roll.numpy().T, following.numpy()]
     correlation = np.corrcoef(np.stack([column.astype(float) for column in columns])) - np.eye(len(columns))
-    assert np.abs(correlation).max() < 5 / MANY**0.5
+    assert np.abs(correlation).max() < 5 / DRAWS**0.5
 
 
 def test_padded_crops_reach_every_offset_equally_often():
@@ -181,13 +238,22 @@ def test_cutmix_pastes_squares_whose_area_is_what_the_image_loses():
     height, width = bottom - top, right - left
     torch.testing.assert_close(1 - params.weight.double(), height * width, atol=1e-6, rtol=0)
     # A square of side s = sqrt(1 - lambda) at a uniform centre loses s^2/4 per axis; 1 - lambda ~ U(0, 1).
-    assert (height * width).mean().item() == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=5 * 0.3 / MANY**0.5)
+    assert (height * width).mean().item() == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=5 * 0.3 / DRAWS**0.5)
     whole = (top > 0) & (left > 0) & (bottom < 1) & (right < 1)
     torch.testing.assert_close(height[whole], width[whole], atol=1e-6, rtol=0)
     centre = ((top + bottom) / 2)[(height < 0.1) & whole]
     assert stats.kstest(centre.numpy(), "uniform", args=(0.05, 0.9)).statistic < 0.15
     assert (params.paste >= 0).all()
     assert (params.paste <= 1).all()
+
+
+@pytest.mark.parametrize("kind", ["none", "cutmix", "mixup"])
+@pytest.mark.parametrize("size", [5, 16, 31])
+def test_shares_are_those_of_the_pixels(kind, size):
+    params = drawn(MixedViewConfig(mix=kind), 300)
+    shown = mix(torch.ones(300, 1, size, size), torch.zeros(300, 1, size, size), params)
+    torch.testing.assert_close(params.shares(size), shown.mean((1, 2, 3)), atol=1e-6, rtol=0)
+    assert params.shares(size).dtype == torch.float32
 
 
 def test_partners_are_drawn_uniformly_among_the_ids():

@@ -61,7 +61,9 @@ class ResidentSplit:
                 partners = self._views(pool, chosen.partner, params[chosen.partner], black)
                 images = mix(images, partners, chosen)
             labels, partner_labels = self.labels[ids], self.labels[chosen.partner]
-            yield Batch(images, labels.to(device), partner_labels.to(device), chosen.weight.to(device))
+            yield Batch(
+                images, labels.to(device), partner_labels.to(device), chosen.shares(self.spec.resolution).to(device)
+            )
 
     def eval_batches(self, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
         """All images in order without augmentation (see `Split`)."""
