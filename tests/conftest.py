@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-from sre2l_core import terms
+from sre2l_core import pictures, terms
 from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
 from sre2l_core.config import RecoverConfig, setting
 from sre2l_core.data import Dataset, DatasetSpec, ResidentSplit
+from sre2l_core.data.split import epoch_order
+from sre2l_core.data.streaming import StreamSplit
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 
@@ -58,6 +60,23 @@ def tiny_data(tiny_spec: DatasetSpec) -> Dataset:
         return ResidentSplit(tiny_spec, pixels.to(torch.uint8), labels)
 
     return Dataset(tiny_spec, split(60), split(25))
+
+
+@pytest.fixture
+def torn_data(tiny_data: Dataset, tmp_path: Path) -> Dataset:
+    """Return ten streamed pictures whose first epoch of batches of four, with seed 0, ends one batch early.
+
+    Of the two pictures in its last batch one is torn, and BatchNorm cannot use the other alone.
+    """
+    paths = [tmp_path / "pictures" / f"{index}.png" for index in range(10)]
+    for path, image in zip(paths, tiny_data.train.take(torch.arange(10)), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        pictures.write(image, path, "png")
+    paths[int(epoch_order(10, seed=0, epoch=0)[-1])].write_bytes(b"torn")
+    labels = torch.arange(10) % 5
+    return Dataset(
+        tiny_data.spec, StreamSplit(tiny_data.spec, paths, labels, skip_corrupt=True, workers=0), tiny_data.val
+    )
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ class StreamSplit:
         self, view: MixedViewConfig, *, batch_size: int, seed: int, epoch: int, device: torch.device | str
     ) -> Iterator[Batch]:
         """One shuffled epoch of random views; partners for mixing come from the same batch (see `Split`)."""
-        batches = train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch)
+        batches, used = train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch), 0
         for images, ids in self._decoded(batches, device, view, seed, epoch):
             if len(ids) == 1 < min(batch_size, len(self)):
                 continue
@@ -77,7 +77,11 @@ class StreamSplit:
             if params.mixed:
                 images = mix(images, images[partners.to(device)], params)
             labels, partner_labels = self.labels[ids], self.labels[params.partner]
-            yield Batch(images, labels.to(device), partner_labels.to(device), params.weight.to(device))
+            used += len(ids)
+            shares = params.shares(self.spec.resolution)
+            yield Batch(images, labels.to(device), partner_labels.to(device), shares.to(device))
+        if not used:
+            raise DataError(f"{self.spec.name}: no batch has two images that can be read. Check the files named above.")
 
     def eval_batches(self, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
         """All images in order: resized, centre-cropped, normalised (see `Split`)."""

@@ -16,7 +16,7 @@ from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.config import SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.imagenet import weights_spec
-from sre2l_core.data.split import batch_count
+from sre2l_core.data.split import Batch, batch_count
 from sre2l_core.errors import ConfigError, DivergenceError, unknown
 from sre2l_core.events import Listener, StepEvent
 from sre2l_core.losses import accuracy, cross_entropy, hard_targets
@@ -44,15 +44,18 @@ class Squeezing:
             batches = self.data.train.train_batches(
                 config, batch_size=config.batch_size, seed=config.seed, epoch=epoch, device=self.runtime.device
             )
-            for number, batch in enumerate(batches):
+            for number, (batch, is_last) in enumerate(_marked(batches)):
                 targets = hard_targets(batch.labels, batch.partners, batch.weights, spec.num_classes)
                 loss, logits = self.trainer.step(batch.images, partial(_loss, targets), epoch + number / per_epoch)
-                if number + 1 == per_epoch:
+                step = epoch * per_epoch + number + 1
+                if is_last:
                     self.epoch = epoch + 1
                     self._check(loss)
+                    step = self.epoch * per_epoch
                 metrics = {"loss": loss, "train_top1": accuracy(logits, batch.labels)}
-                step, total = epoch * per_epoch + number + 1, config.epochs * per_epoch
-                yield StepEvent("squeeze", step, total, metrics, f"epoch {epoch + 1}/{config.epochs}")
+                yield StepEvent(
+                    "squeeze", step, config.epochs * per_epoch, metrics, f"epoch {epoch + 1}/{config.epochs}"
+                )
 
     def teacher(self) -> Teacher:
         """The classifier as it is now, its accuracy measured on the validation images."""
@@ -90,6 +93,15 @@ class Squeezing:
                 f"squeeze: the loss became {float(loss)} in epoch {self.epoch}. The last finite epoch is kept. "
                 f"Lower lr ({self.config.lr}) or add warmup_epochs ({self.config.warmup_epochs})."
             )
+
+
+def _marked(batches: Iterator[Batch]) -> Iterator[tuple[Batch, bool]]:
+    """Each batch, and whether it is the last of its epoch: where files cannot be read, there are fewer than planned."""
+    batch = next(batches, None)
+    while batch is not None:
+        following = next(batches, None)
+        yield batch, following is None
+        batch = following
 
 
 def _loss(targets: Tensor, logits: Tensor, rows: slice) -> Tensor:

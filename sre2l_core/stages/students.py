@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
+from itertools import count
 from typing import NamedTuple, Protocol
 
 import torch
@@ -76,8 +76,8 @@ class CondensedLesson:
         pool, labels = self.condensed.images.to(runtime.device), self.condensed.labels
         for ids in train_id_batches(self.images, batch_size=config.batch_size, seed=seed, epoch=epoch):
             pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
-            partners = labels[params.partner[ids]]
-            hard = hard_targets(labels[ids], partners, params.weight[ids], spec.num_classes).to(runtime.device)
+            partners, shares = labels[params.partner[ids]], params[ids].shares(spec.resolution)
+            hard = hard_targets(labels[ids], partners, shares, spec.num_classes).to(runtime.device)
             yield LabelledBatch(pixels, hard, self.source.logits(epoch, ids, pixels) if self.soft else None)
 
 
@@ -122,7 +122,7 @@ class Student:
         """Learn, yielding after every optimiser step."""
         config, step = self.config, 0
         per_epoch = batch_count(self.lesson.images, config.batch_size)
-        for epoch in range(ceil(self.steps / per_epoch)):
+        for epoch in count():  # as many as it takes: a streamed epoch may have fewer batches than planned
             for batch in self.lesson.batches(epoch, config, self.seed, self.runtime):
                 progress = config.epochs * step / self.steps
                 loss, logits = self.trainer.step(batch.pixels, partial(_loss, batch, config), progress)

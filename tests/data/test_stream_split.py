@@ -88,19 +88,22 @@ def test_epochs_and_seeds_differ(tmp_path):
     assert not torch.equal(first, epoch(split, view, seed=2)[0])
 
 
-def test_partners_are_mixed_from_the_same_batch(tmp_path):
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_partners_are_mixed_from_the_same_batch(tmp_path, mix):
     paths = []
     for index in range(12):
         paths.append(tmp_path / f"{index}.png")
         Image.new("RGB", (20, 24), (20 * index,) * 3).save(paths[-1])
     split = StreamSplit(spec(12), paths, torch.arange(12), workers=0)
     batches = list(
-        split.train_batches(MixedViewConfig(mix="mixup"), batch_size=6, seed=0, epoch=0, device=torch.device("cpu"))
+        split.train_batches(MixedViewConfig(mix=mix), batch_size=6, seed=0, epoch=0, device=torch.device("cpu"))
     )
     for images, labels, partners, weights in batches:
         assert set(partners.tolist()) <= set(labels.tolist())
         assert (partners != labels).any()
         level = split.spec.denormalize(images)[:, 0] * 255
+        if mix == "cutmix":
+            level = level.mean((1, 2), keepdim=True)
         expected = 20 * (weights * labels + (1 - weights) * partners)
         assert torch.allclose(level, expected[:, None, None].expand_as(level), atol=1e-2)
 
@@ -150,3 +153,11 @@ def test_a_batch_with_one_readable_file_is_dropped(tmp_path):
         _, labels, *_ = epoch(split_of(paths, skip_corrupt=True), MixedViewConfig(), batch_size=2)
     whole = next(pair for pair in epoch_order(4, seed=1, epoch=0).split(2) if 3 not in pair)
     assert labels.equal(whole % 3)
+
+
+def test_an_epoch_without_a_usable_batch_is_an_error(tmp_path):
+    paths = pictures(tmp_path, MIXED_SIZES[:4])
+    for path in paths[1:]:
+        path.write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(DataError, match="toy: no batch has two images"):
+        epoch(split_of(paths, skip_corrupt=True), MixedViewConfig(), batch_size=2)

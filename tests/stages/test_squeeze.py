@@ -67,6 +67,26 @@ def test_an_interrupted_training_continues_with_the_same_weights(tiny_data, cpu,
         squeeze(tiny_data, settings.but(lr=0.02), runtime=cpu, out=tmp_path / "run")
 
 
+@pytest.mark.filterwarnings("ignore:skipped")
+def test_an_epoch_whose_last_batch_cannot_be_read_is_finished_all_the_same(torn_data, cpu, tmp_path):
+    settings, steps = config(batch_size=4, lr=0.01), []
+
+    def interrupt(event):
+        steps.append((event.step, event.total))
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    assert len(list(torn_data.train.train_batches(settings, batch_size=4, seed=0, epoch=0, device="cpu"))) == 2
+    with pytest.raises(KeyboardInterrupt):
+        squeeze(torn_data, settings, runtime=cpu, out=tmp_path / "run", on_step=interrupt)
+    assert steps == [(1, 12), (3, 12), (4, 12)]
+    assert storage.read_notes(tmp_path / "run" / storage.PROGRESS) == {"epoch": 1}
+    resumed = squeeze(torn_data, settings, runtime=cpu, out=tmp_path / "run", on_step=interrupt)
+    assert steps[3] == (4, 12)
+    assert steps[-1] == (12, 12)
+    assert resumed.id == squeeze(torn_data, settings, runtime=cpu).id
+
+
 def test_looking_at_the_teacher_does_not_disturb_the_training(tiny_data, cpu):
     looked, through = (Squeezing(tiny_data, config(epochs=2), runtime=cpu) for _ in range(2))
     seen = []

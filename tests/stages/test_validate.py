@@ -20,6 +20,7 @@ from sre2l_core.stages.relabel import relabel
 from sre2l_core.stages.students import CondensedLesson, RealLesson, Student
 from sre2l_core.stages.training import evaluate
 from sre2l_core.stages.validate import validate
+from sre2l_core.views import mix
 
 EPOCHS = 4
 module = import_module("sre2l_core.stages.validate")
@@ -122,9 +123,17 @@ def test_learning_rates_follow_the_epochs_whatever_the_lesson(tiny_condensed, li
         assert rates == pytest.approx([1.0] * 12 + [0.2] * 3 + [0.04] * 3)
 
 
+@pytest.mark.filterwarnings("ignore:skipped")
+def test_a_student_takes_all_its_steps_though_batches_cannot_be_read(torn_data, cpu):
+    student = Student(RealLesson(torn_data, RelabelConfig()), torn_data, "convnet", config(), 0, 3, cpu)
+    assert [event.step for event in student] == [1, 2, 3]
+    assert student.result()["images"] == 10
+
+
 def test_hard_labels_are_shared_by_the_images_that_are_mixed(tiny_condensed, stored, cpu):
     lesson = CondensedLesson("condensed", tiny_condensed, stored, False)
     params = stored.views(1)
+    shown = mix(torch.ones(11, 1, 8, 8), torch.zeros(11, 1, 8, 8), params).mean((1, 2, 3)).tolist()
     seen = set()
     for batch in lesson.batches(1, config(), 5, cpu):
         assert batch.soft is None
@@ -132,8 +141,8 @@ def test_hard_labels_are_shared_by_the_images_that_are_mixed(tiny_condensed, sto
         seen |= {tuple(round(value, 4) for value in row) for row in batch.hard.tolist()}
     for image in range(11):
         row, own, partner = [0.0] * 5, image % 5, int(params.partner[image]) % 5
-        row[own] += float(params.weight[image])
-        row[partner] += 1 - float(params.weight[image])
+        row[own] += shown[image]
+        row[partner] += 1 - shown[image]
         assert min(max(abs(a - b) for a, b in zip(row, other, strict=True)) for other in seen) < 1e-3
 
 
