@@ -84,6 +84,13 @@ class Codec(Config, ABC):
         """Size of one stored row in bytes."""
 
     @abstractmethod
+    def error_bound(self, logits: Tensor) -> Tensor:
+        """Largest error `[N]` of any decoded logit of each row of `logits` `[N, C]`.
+
+        The contract test holds a codec to its word: a tight bound says more about what storing costs than a wide one.
+        """
+
+    @abstractmethod
     def _encode(self, rows: Tensor) -> dict[str, Tensor]: ...
 
     @abstractmethod

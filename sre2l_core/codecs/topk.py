@@ -36,6 +36,12 @@ class TopK(Codec):
         self._check_classes(num_classes)
         return self.k * (2 + _index_type(num_classes).itemsize) + 4
 
+    def error_bound(self, logits: Tensor) -> Tensor:
+        """The row's spread: what the others share lies among their logits. Those that are kept err as in float16."""
+        low, high = logits.float().aminmax(dim=1)
+        rounding = torch.maximum(high.abs(), low.abs()) * 2**-11 + self.temperature * 2**-18
+        return high - low + rounding
+
     def _encode(self, rows: Tensor) -> dict[str, Tensor]:
         classes = rows.shape[1]
         values, indices = rows.topk(self.k, dim=1)

@@ -29,3 +29,9 @@ def test_the_largest_values_pass() -> None:
 
 def test_size_is_that_of_the_reference() -> None:
     assert build_codec("fp16").bytes_per_row(1000) == 2000
+
+
+def test_the_bound_is_half_a_unit_in_the_last_place() -> None:
+    logits = torch.tensor([[1.0, -40.0], [0.0, 2.0**-26]])
+    expected = [40 * 2**-11 + 2**-25, 2**-37 + 2**-25]
+    torch.testing.assert_close(build_codec("fp16").error_bound(logits), torch.tensor(expected))

@@ -34,3 +34,9 @@ def test_a_spread_beyond_float32_is_refused() -> None:
 
 def test_half_the_size_of_fp16() -> None:
     assert build_codec("int8").bytes_per_row(1000) == 1008
+
+
+def test_the_bound_is_half_a_step() -> None:
+    found = build_codec("int8").error_bound(torch.tensor([[-51.0, 204.0, 3.0], [7.0, 7.0, 7.0]]))
+    assert 0.5 <= found[0] < 0.501
+    assert 0 <= found[1] < 1e-5

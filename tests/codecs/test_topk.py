@@ -87,3 +87,9 @@ def test_labels_of_another_k_are_refused() -> None:
 def test_kept_values_beyond_float16_are_refused() -> None:
     with pytest.raises(ArtifactError, match="float16 ends at 65504"):
         build_codec("topk", k=1).encode(torch.tensor([[1e5, 0.0]]))
+
+
+def test_the_bound_is_the_spread_of_a_row() -> None:
+    found = build_codec("topk", k=2).error_bound(torch.tensor([[-5.0, 4.0, 3.0], [7.0, 7.0, 7.0]]))
+    assert 9 <= found[0] < 9.01
+    assert 0 <= found[1] < 0.01

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,12 +36,6 @@ def matrices(bound: float) -> st.SearchStrategy[Tensor]:
     return shapes.flatmap(lambda shape: arrays(np.float32, shape, elements=values)).map(torch.from_numpy)
 
 
-def step(logits: Tensor) -> Tensor:
-    """Largest error of the full codecs per row: half a step of int8, or half a unit in the last place of float16."""
-    spread = logits.amax(1) - logits.amin(1)
-    return spread / 510 + logits.abs().amax(1) * 2**-11 + 2**-24
-
-
 def kl(logits: Tensor, stored: Tensor) -> Tensor:
     """KL divergence of the labels from the exact ones at T = 20, per row, in float64."""
     exact, found = ((x.double() / T).log_softmax(1) for x in (logits, stored))
@@ -56,8 +53,9 @@ def test_round_trip(codec: Codec, logits: Tensor) -> None:
     assert decoded.dtype == torch.float32
     assert decoded.isfinite().all()
     assert torch.equal(logits, untouched)
-    if codec.name != "topk":
-        assert ((decoded - logits).abs() <= step(logits)[:, None]).all()
+    bound = codec.error_bound(logits)
+    assert bound.shape == logits.shape[:1]
+    assert ((decoded.double() - logits).abs() <= bound[:, None]).all()
 
 
 @codecs
@@ -66,11 +64,7 @@ def test_round_trip(codec: Codec, logits: Tensor) -> None:
 def test_labels_at_temperature_20_stay_close(codec: Codec, logits: Tensor) -> None:
     decoded = codec.decode(codec.encode(logits), logits.shape[1])
     # Moving every logit by up to e changes the distribution by KL <= (e / T)^2 / 2, half the largest possible variance.
-    error = step(logits)
-    if codec.name == "topk":
-        # The others lie between the row's least and greatest logit, and so does the one that replaces them.
-        error = error + logits.amax(1) - logits.amin(1)
-    assert (kl(logits, decoded) <= (error / T).double() ** 2 / 2 + 1e-9).all()
+    assert (kl(logits, decoded) <= (codec.error_bound(logits) / T).double() ** 2 / 2 + 1e-9).all()
 
 
 @codecs
@@ -93,7 +87,14 @@ def test_bytes_per_row_are_those_stored(codec: Codec, classes: int) -> None:
     logits = torch.randn(3, classes, generator=torch.Generator().manual_seed(0))
     stored = sum(part.numel() * part.element_size() for part in codec.encode(logits).values())
     assert stored == 3 * codec.bytes_per_row(classes)
-    assert torch.equal(codec.decode(codec.encode(logits), classes).argmax(1), logits.argmax(1))
+
+
+@codecs
+@pytest.mark.parametrize("classes", [6, 200, 1000, 32_768, 32_769])
+def test_no_logit_overtakes_the_largest(codec: Codec, classes: int) -> None:
+    logits = torch.randn(3, classes, generator=torch.Generator().manual_seed(0))
+    decoded = codec.decode(codec.encode(logits), classes)
+    assert torch.equal(decoded.gather(1, logits.argmax(1)[:, None])[:, 0], decoded.amax(1))
 
 
 @codecs
@@ -141,6 +142,46 @@ def test_a_codec_is_rebuilt_from_its_json(codec: Codec) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_catalogue_uses_the_codecs_own_name(name: str) -> None:
     assert build_codec(name).name == name
+
+
+BF16 = """
+from sre2l_core.codecs import Codec
+
+class BFloat16(Codec):
+    name = "bf16"
+
+    def bytes_per_row(self, num_classes):
+        return 2 * num_classes
+
+    def error_bound(self, logits):
+        return logits.float().abs().amax(1) * 2**-8 + 2**-133
+
+    def _encode(self, rows):
+        return {"logits": rows.bfloat16()}
+
+    def _decode(self, parts, num_classes):
+        return parts["logits"].float()
+
+    def _widths(self, num_classes):
+        return {"logits": num_classes}
+
+PLUGINS = {"bf16": BFloat16}
+"""
+
+
+def test_a_coarser_codec_is_a_plug_in_of_one_file_and_held_to_its_own_bound(tmp_path: Path) -> None:
+    """The whole contract of two codecs in a folder beside the package's own; one promises more than it keeps."""
+    (tmp_path / "bf16.py").write_text(BF16)
+    (tmp_path / "boaster.py").write_text(BF16.replace("bf16", "boaster").replace("2**-8", "2**-11"))
+    program = (
+        f"import sys, pytest, sre2l_core.codecs; sre2l_core.codecs.__path__.append({str(tmp_path)!r}); "
+        f"pytest.main([{__file__!r}, '-k', '(bf16 or boaster) and not plug_in', '-p', 'no:cacheprovider', '-rfp'])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    lines = {word: [line for line in said.splitlines() if line.startswith(word)] for word in ("PASSED", "FAILED")}
+    assert sum("bf16" in line for line in lines["PASSED"]) > 15
+    assert any("test_round_trip[boaster]" in line for line in lines["FAILED"])
+    assert all("boaster" in line for line in lines["FAILED"])
 
 
 def test_unknown_names_and_options_name_the_nearest() -> None:
