@@ -1,9 +1,14 @@
 """What `inspect` says about artifacts, finished, unfinished and damaged."""
 
+from dataclasses import replace
+
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sre2l_core import storage
-from sre2l_core.artifacts import Score, ScoreRow
+from sre2l_core.artifacts import CondensedSet, Score, ScoreRow
 from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ArtifactError
 from sre2l_core.runs.inspect import describe
@@ -45,6 +50,28 @@ def test_a_condensed_set_is_described_and_drawn(home, tiny_condensed):
     assert "first images: ant, bee, cat, dog, eel, ant" in text
     drawn = text.splitlines()[-6:]
     assert all(len(row) == 2 + 6 * 12 + 5 * 3 for row in drawn)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that is made."""
+
+    nbytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        sizes = [leaf.nbytes for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+        self.nbytes = max([self.nbytes, *sizes])
+        return made
+
+
+def test_pixels_are_measured_without_copies_wider_than_they_are(tmp_path, tiny_spec):
+    images = torch.randint(0, 256, (40, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images[:7] //= 3
+    CondensedSet(images, torch.arange(40) % 5, replace(tiny_spec, resolution=64)).save(tmp_path)
+    with Largest() as largest:
+        text = said(tmp_path)
+    assert largest.nbytes == images.nbytes
+    assert f"pixels: mean {images.numpy().mean() / 255:.3f}, std {images.numpy().std() / 255:.3f} (0..1)" in text
 
 
 def test_characters_go_from_dark_to_bright(tmp_path, tiny_condensed):
