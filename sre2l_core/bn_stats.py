@@ -36,7 +36,7 @@ def batchnorms(net: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def bn_statistics(net: nn.Module, groups: int = 1) -> Iterator[BatchNormStats]:
-    """Collect the statistics of every BatchNorm input during one forward pass; the hooks always go.
+    """Collect the statistics of every BatchNorm input during one forward pass; hooks are removed even after an error.
 
     Args:
         net: any network; inputs of its BatchNorm layers are [B, C, ...] or [B, C].
@@ -49,6 +49,7 @@ def bn_statistics(net: nn.Module, groups: int = 1) -> Iterator[BatchNormStats]:
         mean, var = _BatchStatistics.apply(inputs[0], groups)
         stats.layers.append(LayerStats(mean, var, layer))
 
+    # Before the layer, not after it: running statistics are those of its input.
     hooks = [layer.register_forward_pre_hook(note) for layer in batchnorms(net)]
     try:
         yield stats
@@ -69,15 +70,18 @@ def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
     Returns:
         [L, S] layers in forward order, groups; float32, or float64 where the statistics are.
     """
+    # PyTorch's running variance is the unbiased one. Over the thousands of values of a channel the two are alike.
     layers = stats.layers
     found = torch.stack([torch.cat([s.mean for s in layers], 1), torch.cat([s.var for s in layers], 1)])
     running = torch.stack([_joined(s.layer.running_mean for s in layers), _joined(s.layer.running_var for s in layers)])
     running = running.to(found)
     # All layers side by side, [2, S, all channels]: one product sums the squares of each, whatever their number.
     member = _membership(tuple(s.mean.shape[1] for s in layers), found.device).to(found)
+    # In bf16 a sum of squares keeps two or three digits: too few for a loss that falls slowly.
     with torch.autocast(found.device.type, enabled=False):
         distances: Tensor = ((found - running[:, None]).square() @ member).clamp_min(_TINY).sqrt()
         if normalize:
+            # The means that a network has never updated are zero.
             distances = distances / (running.square() @ member).sqrt().clamp_min(1e-6)[:, None]
     return distances.sum(0).transpose(0, 1)
 
@@ -96,7 +100,7 @@ def _membership(sizes: tuple[int, ...], device: torch.device) -> Tensor:
     return _blocks(sizes, device)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # made anew in every step, it would be sent to the device in every step
 def _blocks(sizes: tuple[int, ...], device: torch.device) -> Tensor:
     columns: Tensor = torch.block_diag(*(torch.ones(size, 1) for size in sizes))
     return columns.to(device)
@@ -105,11 +109,13 @@ def _blocks(sizes: tuple[int, ...], device: torch.device) -> Tensor:
 class _BatchStatistics(torch.autograd.Function):
     """Mean and biased variance over all but the channels, with the backward pass in closed form.
 
-    With M values per channel, d mean / d x = 1 / M and d var / d x = 2 (x - mean) / M: one multiply-add.
+    With M values per channel, d mean / d x = 1 / M and d var / d x = 2 (x - mean) / M: one multiply-add. Autograd would
+    go over the activations several times and keep copies of them; they are most of a step's memory.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        # A loop, although groups could be one more dimension: BatchNorm's kernel takes no such dimension.
         statistics = [_mean_and_variance(part) for part in x.detach().chunk(groups)]
         mean, var = (torch.stack(values) for values in zip(*statistics, strict=True))
         ctx.save_for_backward(x, mean)
@@ -125,6 +131,7 @@ class _BatchStatistics(torch.autograd.Function):
         shape = (ctx.groups, 1, -1, *(1 for _ in grouped.shape[3:]))
         slope = (grad_var * (2 / count)).view(shape)
         offset = (grad_mean / count).view(shape) - slope * mean.view(shape)
+        # Slope and offset are one number per channel and worth float32; the product over all pixels is not.
         grad = torch.addcmul(offset.to(x.dtype), grouped, slope.to(x.dtype))
         return grad.flatten(0, 1), None
 

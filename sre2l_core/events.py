@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 class StepEvent:
     """One step of a stage.
 
-    Metrics stay tensors on the device until somebody asks through `value`: a listener that does not look costs nothing.
+    Metrics stay tensors on the device until somebody asks through `value`: a listener that does not ask costs nothing.
     """
 
     stage: str
@@ -68,27 +67,6 @@ def progress_bar(every: int = 10) -> Iterator[Listener]:
             bar.close()
 
 
-class History:
-    """Listener that keeps every event's metrics, as numbers, by stage."""
-
-    def __init__(self, every: int = 1) -> None:
-        self._every = every
-        self._events: list[StepEvent] = []
-
-    def __call__(self, event: StepEvent) -> None:
-        """Keep an event."""
-        if event.step % self._every == 0 or event.step == event.total:
-            self._events.append(event)
-
-    def stage(self, name: str) -> dict[str, list[float]]:
-        """Metric -> values in order, NaN where a step did not report it, with the steps under `step`."""
-        events = [event for event in self._events if event.stage == name]
-        columns: dict[str, list[float]] = {"step": [float(event.step) for event in events]}
-        for metric in dict.fromkeys(name for event in events for name in event.metrics):
-            columns[metric] = [event.value(metric) if metric in event.metrics else nan for event in events]
-        return columns
-
-
 class CsvLog:
     """Listener that appends stage, step and metrics to a CSV file, one row every `every` steps."""
 
@@ -109,8 +87,8 @@ class CsvLog:
                 writer.writerow([event.stage, event.note, event.step, name, f"{event.value(name):.6g}"])
 
 
-def both(*listeners: Listener) -> Listener:
-    """All of several listeners, in order."""
+def tell_all(*listeners: Listener) -> Listener:
+    """One listener that passes each event on to several, in order."""
 
     def tell(event: StepEvent) -> None:
         for listener in listeners:

@@ -43,7 +43,7 @@ class Runtime:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             chosen = torch.device(device)
-            torch.empty(0, device=chosen)
+            torch.empty(0, device=chosen)  # a device can be named without being there
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"device {device!r} cannot be used ({reason}). Use --device cpu or auto.") from None
@@ -53,6 +53,7 @@ class Runtime:
 
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 for the network's forward pass, or nothing."""
+        # Not float16: bf16 has the range of float32, so gradients need no loss scaling.
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -65,11 +66,13 @@ class Runtime:
         """
         if not self.compile:
             return function
+        # Shapes do not change within a run: code for all shapes would be slower, and CUDA graphs allow only one.
         mode = "reduce-overhead" if self.device.type == "cuda" else None
         graph = torch.compile(function, dynamic=False, mode=mode)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # compilers warn about themselves
+                # The backward pass is compiled when it is first asked for: it can fail on its own.
                 made = [x for x in tree_leaves(graph(*example)) if isinstance(x, Tensor) and x.requires_grad]
                 torch.autograd.grad([x.sum() for x in made], example[0])
         except Exception as error:  # compilers fail in many ways; an error of the function itself comes back uncompiled
@@ -85,7 +88,7 @@ class Runtime:
     def place_folded(self, net: nn.Module) -> nn.Module:
         """A copy of a network in eval mode with BatchNorm folded into the convolutions, if the network can be traced.
 
-        For passes without gradients: the same outputs but for rounding, and nothing left to listen to.
+        For passes without gradients: outputs are the same but for rounding, and there is no BatchNorm left to hook.
         """
         try:
             net = fuse(net)
@@ -95,6 +98,7 @@ class Runtime:
 
     def batch(self, images: Tensor) -> Tensor:
         """Move images [B, C, H, W] to the device in the network's memory format."""
+        # Convolutions pick their kernel by the layout of the input: the network's alone would not do.
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
 
     def forward(self, net: nn.Module, images: Tensor) -> Tensor:
@@ -113,29 +117,31 @@ class Runtime:
         """How many groups of so many pixels a forward pass should hold: enough to keep the device busy, if they fit."""
         if self.device.type != "cuda":
             return max(1, _BUSY_CPU // group_pixels)
+        # What is free now, not what the card has: other programs may use it, and so may earlier stages.
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1, min(_BUSY_GPU // group_pixels, int(free // (_BYTES_PER_PIXEL * group_pixels))))
 
     def logits(self, net: nn.Module, images: Tensor) -> Tensor:
         """[B, K] float32 logits of images [B, C, H, W], without gradients; `net` is in eval mode.
 
-        A CPU looks at parts whose activations stay in its cache, each core at its own: so none waits for another.
+        On a CPU each core takes parts of its own, small enough for their activations to stay in the cache.
         """
 
-        def look(part: Tensor) -> Tensor:
+        def of_part(part: Tensor) -> Tensor:
             with torch.no_grad():  # holds for one thread
                 return self.forward(net, part).float()
 
         if self.device.type != "cpu":
-            return look(images)
+            return of_part(images)
+        # Threads inside an operation wait for one another after each; threads with a part each only at the end.
         height, width = images.shape[-2:]
         parts = torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // (height * width)))
         threads = torch.get_num_threads()
         workers = min(threads, len(parts))
         if workers == 1:
-            return torch.cat([look(part) for part in parts])
+            return torch.cat([of_part(part) for part in parts])
         with ThreadPoolExecutor(workers, initializer=_compute_with, initargs=(threads // workers,)) as pool:
-            return torch.cat(list(pool.map(look, parts)))
+            return torch.cat(list(pool.map(of_part, parts)))
 
 
 def _compute_with(threads: int) -> None:
@@ -158,8 +164,9 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 
 _CACHED_CPU, _LEAST_IN_PASS = 2**16, 4
-"""Pixels in a pass without gradients, 16 images of 64x64; in fewer than four images weights are read too often."""
+"""Pixels in a pass without gradients (16 images of 64x64), and its fewest images: with fewer, reading the weights takes
+longer than using them."""
 _BUSY_CPU, _BUSY_GPU = 2**13, 2**20
-"""Pixels in a pass from which on more groups bring nothing: 32 images of 16x16, or 256 of 64x64."""
+"""Pixels in a pass that keep a device busy, so that more groups bring nothing: 32 images of 16x16, or 256 of 64x64."""
 _BYTES_PER_PIXEL = 2**15
 """Memory of a recovery step per pixel, at most: ResNet-50 with the 3x3 stem in float32."""

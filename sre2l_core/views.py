@@ -3,8 +3,8 @@
 `draw` is a pure function of (seed, epoch, image id): no batch size, order, worker count or device enters. `render`
 turns the drawn numbers into pixels. Relabelling and training call both with the same seed and so see the same crops.
 
-A crop, resize, flip and roll together are linear and separable, so a view of an image X is `A_h X A_w^T` with two small
-matrices: batched, deterministic on every device, and differentiable with respect to the pixels.
+Crop, resize, flip and roll together are linear, and act on rows and columns separately. So a view of an image X is
+`A_h X A_w^T` with two small matrices: batched, deterministic on every device, and differentiable in the pixels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sre2l_core.config import MixedViewConfig, ViewConfig
+from sre2l_core.counter_random import CounterRandom
 
 _CROP_TRIES = 10  # as torchvision's RandomResizedCrop, which then gives up: see `_largest_crop`
 _Floats = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ _Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ViewParams:
-    """One random view per row, N rows; all on the CPU."""
+    """One random view per row, N rows; all on the CPU, where questions such as `mixed` wait for no device."""
 
     box: Tensor
     """[N, 4] int64: top, left, height, width of the crop in source pixels (may reach outside by the padding)."""
@@ -90,7 +91,7 @@ def draw(config: ViewConfig, *, seed: int, epoch: int, ids: Tensor, size: tuple[
         The views, row i for `ids[i]`. A row depends on (seed, epoch, its id) alone; with mixing also on the set of ids.
     """
     rows = ids.numpy()
-    random = _Random(seed, epoch, rows)
+    random = CounterRandom(seed, epoch, rows)
     box = _crop_boxes(config, random, size)
     flip = random.uniform("flip") < config.flip
     low, high = config.roll
@@ -147,6 +148,7 @@ def apply(images: Tensor, params: ViewParams, *, size: int, black: Tensor | None
     views = resample(images, rows, columns)
     if black is None or not _reaches_outside(params.box, images):
         return views
+    # The weights of an output pixel sum to 1 inside the image and to 0 outside: what is missing to 1 is padding.
     covered = rows.sum(2)[:, None, :, None] * columns.sum(2)[:, None, None, :]
     missing = (1 - covered).to(views.dtype) * black.to(views)[:, None, None]
     padded: Tensor = (views.unflatten(0, (len(params), -1)) + missing[:, None]).flatten(0, 1)
@@ -162,8 +164,10 @@ def matrices(geometry: Tensor, source: tuple[int, int], size: int) -> tuple[Tens
 
 def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """A_h X A_w^T: images [B, C, H, W] seen through N pairs of `matrices`, each for B / N images in a row."""
+    # Autocast would round the views to bf16, while terms such as R_TV measure them in float32.
     with torch.autocast(images.device.type, enabled=False):
         rows, columns = rows.to(images.dtype), columns.to(images.dtype)
+        # Images of a view and their channels stand below one another: one large product is faster than many small ones.
         runs = images.unflatten(0, (len(rows), -1)).flatten(1, 2)
         views: Tensor = rows[:, None] @ (runs.flatten(1, 2) @ columns.mT).unflatten(1, runs.shape[1:3])
     return views.reshape(len(images), -1, *views.shape[2:])
@@ -173,6 +177,7 @@ def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:
     """CutMix (rows with a pasted rectangle) or Mixup (rows without) of two batches of views [B, C, S, S]."""
     size, device = own.shape[-1], own.device
     top, left, bottom, right = params.pasted(size).to(device)[:, :, None].unbind(1)
+    # A mask instead of slices, because every row has a rectangle of its own.
     place = torch.arange(size, device=device)
     pasted = ((place >= top) & (place < bottom))[:, None, :, None] & ((place >= left) & (place < right))[
         :, None, None, :
@@ -194,6 +199,7 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, roll: Tensor
     """
     place = torch.remainder(torch.arange(size, device=start.device) - roll, size)
     place = torch.where(flip > 0, size - 1 - place, place)
+    # In float32 the centres, as large as the image, would lose the digits that the weights are made of.
     scale = length.double() / size
     centre = (start + (place + 0.5) * scale - 0.5)[:, :, None]
     pixel = torch.arange(source, device=start.device)
@@ -202,7 +208,7 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, roll: Tensor
     return (weights / weights.sum(2, keepdim=True).clamp_min(1e-9)).float()
 
 
-def _crop_boxes(config: ViewConfig, random: _Random, size: tuple[int, int]) -> _Integers:
+def _crop_boxes(config: ViewConfig, random: CounterRandom, size: tuple[int, int]) -> _Integers:
     height, width = size
     count = len(random.ids)
     if config.crop == "none":
@@ -212,6 +218,7 @@ def _crop_boxes(config: ViewConfig, random: _Random, size: tuple[int, int]) -> _
         return np.stack([top, left, np.full(count, height), np.full(count, width)], axis=1)
     low, high = config.crop_scale
     log_low, log_high = np.log(config.crop_ratio)
+    # All tries of all images at once: drawing the ones that are not needed costs less than finding out which are.
     tries = range(_CROP_TRIES)
     area = height * width * (low + (high - low) * np.stack([random.uniform(f"area {t}") for t in tries]))
     ratio = np.exp(log_low + (log_high - log_low) * np.stack([random.uniform(f"ratio {t}") for t in tries]))
@@ -233,7 +240,7 @@ def _largest_crop(size: tuple[int, int], ratio: tuple[float, float]) -> _Integer
     return np.array([(height - h) // 2, (width - w) // 2, h, w])
 
 
-def _mixes(config: ViewConfig, random: _Random, ids: _Integers) -> tuple[_Integers, _Floats, _Floats]:
+def _mixes(config: ViewConfig, random: CounterRandom, ids: _Integers) -> tuple[_Integers, _Floats, _Floats]:
     """Partner, own share and pasted rectangle; CutMix centres are uniform and its box is clipped (Yun et al., 2019)."""
     count = len(ids)
     if not isinstance(config, MixedViewConfig) or config.mix == "none":
@@ -251,44 +258,6 @@ def _mixes(config: ViewConfig, random: _Random, ids: _Integers) -> tuple[_Intege
 
 def _integers(uniform: _Floats, high: int | _Integers) -> _Integers:
     """Uniform integers in [0, high) from uniform numbers in [0, 1)."""
+    # A number just below 1 times a large `high` may round up to it.
     whole: _Integers = np.minimum(np.floor(uniform * high), np.asarray(high) - 1).astype(np.int64)
     return whole
-
-
-class _Random:
-    """Counter-based random numbers: each is a hash (SplitMix64) of (seed, epoch, image id, name of the quantity)."""
-
-    def __init__(self, seed: int, epoch: int, ids: _Integers) -> None:
-        self.ids = ids
-        state = _splitmix(np.uint64(seed) + _GOLDEN * np.arange(1, 2, dtype=np.uint64))
-        self._state = _splitmix(_splitmix(state ^ np.uint64(epoch)) ^ ids.astype(np.uint64))
-
-    def uniform(self, name: str) -> _Floats:
-        """[N] float64 in [0, 1) with 53 random bits."""
-        data = name.encode()
-        words = np.frombuffer(data.rjust(-(-len(data) // 8) * 8, b"_"), dtype="<u8")
-        key = np.zeros(1, dtype=np.uint64)
-        for word in words:
-            key = _splitmix(key ^ word)
-        bits = _splitmix(self._state ^ key) >> np.uint64(11)
-        return bits.astype(np.float64) * 2.0**-53
-
-    def symmetric_beta(self, name: str, alpha: float) -> _Floats:
-        """[N] draws of Beta(alpha, alpha): the inverse of its distribution function at uniform numbers."""
-        uniform = self.uniform(name)
-        if alpha == 1:
-            return uniform
-        from scipy.special import betaincinv
-
-        return np.asarray(betaincinv(alpha, alpha, uniform), dtype=np.float64)
-
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _splitmix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The SplitMix64 output function (Steele, Lea and Flood, 2014) on an array of counters."""
-    z = state + _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

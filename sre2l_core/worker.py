@@ -1,8 +1,8 @@
 """`Run`: any stage in a worker thread; start, pause, resume, stop and retune it from any other. Knows no Jupyter.
 
-A stage is an iterable of `StepEvent`s: a `Recovery`, a `TeacherTraining`, a generator. If it also has
-`retune(**changes)`, it can be retuned while it runs. Only the worker touches the stage, and it looks at what was asked
-for between two steps: there it pauses, stops or changes settings, never within a step.
+A stage is an iterable of `StepEvent`s: a `Recovery`, a `Squeezing`, a generator. If it also has
+`retune(**changes)`, it can be retuned while it runs. Only the worker touches the stage. It does what was asked for
+between two steps: there it pauses, stops or changes settings, never within a step.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _VIEW_SHARE, _VIEW_CREDIT = 0.1, 0.05
-"""Of each second, the share of processor time that a throttled `on_frame` may take, and the seconds it may owe: a slow
-view is asked less often, and one slow frame among quick ones holds nothing up."""
+"""Share of the time that a throttled `on_frame` may take, and seconds that it may overdraw: a slow view gets fewer
+frames, but one slow frame among quick ones holds nothing up."""
 
 
 class State(StrEnum):
@@ -44,7 +44,7 @@ class State(StrEnum):
 
 
 Stage = Iterable["StepEvent"]
-Told = Callable[["Run"], Any]
+RunListener = Callable[["Run"], Any]
 
 
 class Run:
@@ -56,8 +56,8 @@ class Run:
         build: makes the stage; called in the worker, because making one may take long.
         after: a run that has to be over first, such as one that uses the same network.
         on_step: called in the worker after every step; keep it short.
-        on_frame: called in the worker at most `max_fps` times a second, more seldom where it is slow, and always after
-            the last step before the run pauses or ends.
+        on_frame: called in the worker when a view should show the last step: at most `max_fps` times a second, more
+            seldom where it is slow, and always before the run pauses or ends.
         on_state: called after every change of state, in the thread that made it.
         max_fps: upper bound on calls of `on_frame` per second; None for one after every step.
 
@@ -71,9 +71,9 @@ class Run:
         build: Callable[[], Stage],
         *,
         after: Run | None = None,
-        on_step: Told | None = None,
-        on_frame: Told | None = None,
-        on_state: Told | None = None,
+        on_step: RunListener | None = None,
+        on_frame: RunListener | None = None,
+        on_state: RunListener | None = None,
         max_fps: float | None = None,
     ) -> None:
         if not callable(build):
@@ -94,7 +94,9 @@ class Run:
         self._changes: dict[str, Any] = {}
         self._condition = threading.Condition()
         self._state = State.IDLE
+        # Not the same as being over: whoever waits goes on only when the listeners have heard of the end.
         self._settled = False
+        # A daemon, so that a kernel can be shut down in the middle of a run.
         self._worker = threading.Thread(target=self._work, name="run", daemon=True)
 
     def __repr__(self) -> str:
@@ -183,6 +185,7 @@ class Run:
                 return False
             self._state = state
             self._condition.notify_all()
+        # Outside the lock: a listener may itself pause, resume or stop the run.
         if self._on_state is not None:
             self._guarded(self._on_state, self)
         return True
@@ -201,10 +204,10 @@ class Run:
             if self._may_go_on():
                 self.stage = self._build()
                 outcome = self._take_steps()
-        except BaseException as error:
+        except BaseException as error:  # also an interrupt: a thread that ends without a word looks like one that runs
             outcome, self.error, self.traceback = State.FAILED, error, traceback.format_exc()
         self._show_last_frame()
-        self._move(tuple(State), outcome)
+        self._move(tuple(State), outcome)  # from any state: whoever asked for a pause in the last step gets the end
         self._settle()
 
     def _take_steps(self) -> State:
@@ -229,13 +232,13 @@ class Run:
         """The pause and cancellation point before every step."""
         if self._state is not State.RUNNING:
             self._show_last_frame()
-        while self._move((State.PAUSING,), State.PAUSED):
+        while self._move((State.PAUSING,), State.PAUSED):  # again, where a pause was taken back and asked for anew
             with self._condition:
                 self._condition.wait_for(lambda: self._state is not State.PAUSED)
         return self._state is not State.STOPPING
 
     def _hand_over_changes(self) -> None:
-        with self._condition:
+        with self._condition:  # all at once: two sliders that belong together must not act in different steps
             changes, self._changes = self._changes, {}
         if changes:
             self._guarded(self._retune_stage, **changes)
@@ -252,12 +255,14 @@ class Run:
         """Tell `on_frame` of the last step, once."""
         due, self._frame_is_due = self._frame_is_due, False
         if due and self._on_frame is not None:
+            # Of this thread: the time that drawing waits for other threads takes nothing from the steps.
             start, worked = time.monotonic(), time.thread_time()
             self._guarded(self._on_frame, self)
             if self._frame_seconds:
                 spent = time.thread_time() - worked
                 self._debt_free = max(self._debt_free, start) + spent / _VIEW_SHARE
-                # A beat of its own: counted from the last frame, steps a little shorter would miss every other one.
+                # Frames keep a beat of their own. Counted from the last frame, every second one of steps that are a
+                # little shorter than the interval would not be shown.
                 beat = max(self._next_frame + self._frame_seconds, start + self._frame_seconds / 2)
                 self._next_frame = max(beat, self._debt_free - _VIEW_CREDIT / _VIEW_SHARE)
 

@@ -16,7 +16,7 @@ import sre2l_core
 PACKAGE = Path(sre2l_core.__file__).parent
 STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
-    ("config", "errors", "events", "runtime", "storage", "pictures", "registry", "worker", "steps"),
+    ("config", "counter_random", "errors", "events", "runtime", "storage", "pictures", "registry", "worker", "steps"),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups"),
     ("artifacts", "presets"),
     ("starts",),

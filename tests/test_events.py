@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
 
 import pytest
 import torch
 
-from sre2l_core.events import CsvLog, History, StepEvent, both, ignore, progress_bar
+from sre2l_core.events import CsvLog, StepEvent, ignore, progress_bar, tell_all
 
 
 def events(stage="recover", total=5):
@@ -22,32 +21,12 @@ class Untouchable:
 
 def test_nobody_waits_for_metrics_that_nobody_asked_for():
     event = StepEvent("recover", 3, 7, {"loss": Untouchable()})
-    for listener in (ignore, History(), both(ignore, History(every=2))):
+    for listener in (ignore, tell_all(ignore, ignore)):
         listener(event)
     with progress_bar(every=2) as bar:
         bar(event)
     with pytest.raises(AssertionError, match="waited"):
         event.value("loss")
-
-
-def test_history_keeps_every_stage_apart_and_the_last_step():
-    history = History(every=2)
-    for event in [*events(), *events("validate", 3)]:
-        history(event)
-    assert history.stage("recover") == {"step": [2, 4, 5], "loss": pytest.approx([1 / 2, 1 / 4, 1 / 5])}
-    assert history.stage("validate")["step"] == [2, 3]
-    assert history.stage("squeeze") == {"step": []}
-
-
-def test_history_of_metrics_that_come_and_go():
-    history = History()
-    history(StepEvent("recover", 1, 3, {"loss": 1.0, "r_bn": 2.0}))
-    history(StepEvent("recover", 2, 3, {"loss": 0.5}))
-    history(StepEvent("recover", 3, 3, {"loss": 0.2, "verifier": 0.9}))
-    columns = history.stage("recover")
-    assert columns["loss"] == [1.0, 0.5, 0.2]
-    assert columns["r_bn"] == pytest.approx([2.0, math.nan, math.nan], nan_ok=True)
-    assert columns["verifier"] == pytest.approx([math.nan, math.nan, 0.9], nan_ok=True)
 
 
 def test_csv_rows_and_header(tmp_path):
@@ -64,9 +43,9 @@ def test_csv_rows_and_header(tmp_path):
     ]
 
 
-def test_both_tells_all_in_order():
+def test_several_listeners_are_told_in_order():
     heard = []
-    both(lambda event: heard.append(("a", event.step)), lambda event: heard.append(("b", event.step)))(events()[0])
+    tell_all(lambda event: heard.append(("a", event.step)), lambda event: heard.append(("b", event.step)))(events()[0])
     assert heard == [("a", 1), ("b", 1)]
 
 

@@ -21,7 +21,7 @@ from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery, plan, recover
-from sre2l_core.terms import Seen, active, all_terms
+from sre2l_core.terms import ForwardPass, active, all_terms
 from sre2l_core.views import apply, draw
 
 NETWORKS = {
@@ -49,8 +49,8 @@ def loss_and_gradient(recovery):
     views = recovery.images.detach().clone().requires_grad_()
     with bn_statistics(recovery.net, len(recovery.groups)) as stats, recovery.runtime.autocast():
         logits = recovery.net(recovery.runtime.batch(views))
-    seen = Seen(views, logits, recovery.targets, stats, len(recovery.groups), recovery.config)
-    loss = sum(weight * all_terms()[name].function(seen).sum() for name, weight in active(recovery.config).items())
+    forward = ForwardPass(views, logits, recovery.targets, stats, len(recovery.groups), recovery.config)
+    loss = sum(weight * all_terms()[name].function(forward).sum() for name, weight in active(recovery.config).items())
     return loss.item(), torch.autograd.grad(loss, views)[0]
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchvision.transforms import RandomResizedCrop
 
 from sre2l_core.config import MixedViewConfig, ViewConfig
-from sre2l_core.views import ViewParams, _largest_crop, _Random, apply, draw, mix, render
+from sre2l_core.views import ViewParams, _largest_crop, apply, draw, mix, render
 
 ROW_FIELDS = ("box", "flip", "roll")
 DRAWS = 20_000
@@ -97,33 +97,6 @@ def test_a_view_depends_on_seed_epoch_and_id_alone(order, count, seed, epoch):
         alone = draw(config, seed=seed, epoch=epoch, ids=image[None], size=(9, 12))
         for name in (*ROW_FIELDS, "weight", "paste"):
             assert getattr(together, name)[row].equal(getattr(alone, name)[0])
-
-
-def splitmix(state):
-    """SplitMix64 in whole numbers."""
-    z = (state + 0x9E3779B97F4A7C15) % 2**64
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
-    return z ^ z >> 31
-
-
-@given(
-    st.integers(0, 2**63 - 1),
-    st.integers(0, 2**40),
-    st.integers(0, 2**40),
-    st.sampled_from(["top", "area 9", "partners"]),
-)
-def test_random_numbers_are_splitmix_of_seed_epoch_id_and_name(seed, epoch, index, name):
-    found = _Random(seed, epoch, np.array([index])).uniform(name)[0]
-    state = splitmix(splitmix(splitmix((seed + 0x9E3779B97F4A7C15) % 2**64) ^ epoch) ^ index)
-    key = splitmix(int.from_bytes(name.rjust(8, "_").encode(), "little"))
-    assert found == (splitmix(state ^ key) >> 11) / 2**53
-
-
-def test_every_letter_of_a_long_name_counts():
-    random = _Random(0, 0, np.arange(3))
-    names = ["strength", "a strength", "b strength", "a long name of a strength", "A long name of a strength"]
-    assert len({tuple(random.uniform(name)) for name in names}) == len(names)
 
 
 @pytest.mark.parametrize("other", [{"seed": 6}, {"epoch": 3}, {"seed": 2, "epoch": 5}])

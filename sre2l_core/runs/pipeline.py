@@ -13,7 +13,7 @@ from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
 from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.errors import ArtifactError
-from sre2l_core.events import CsvLog, Listener, both, ignore
+from sre2l_core.events import CsvLog, Listener, ignore, tell_all
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, LiveLabels
@@ -90,7 +90,7 @@ def run(
     say(
         f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
     )
-    listener = both(on_step, CsvLog(out / LOG))
+    listener = tell_all(on_step, CsvLog(out / LOG))
     teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=out / "teacher", on_step=listener)
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
     condensed = recover(teacher, recipe.recover, runtime=runtime, out=out / "condensed", on_step=listener, data=data)

@@ -116,7 +116,7 @@ def shard_path(folder: Path, epoch: int) -> Path:
 
 
 class LiveLabels:
-    """Soft labels made on the fly: nothing is stored, the teacher looks at the very pixels the student sees."""
+    """Soft labels made on the fly: nothing is stored, the teacher labels the very pixels the student sees."""
 
     def __init__(
         self, teacher: Teacher, condensed: CondensedSet, config: RelabelConfig, *, runtime: Runtime | None = None

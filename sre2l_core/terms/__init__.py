@@ -28,7 +28,7 @@ TOTAL = "loss"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ForwardPass:
     """One forward pass: S groups of G images each, one after the other."""
 
     views: Tensor
@@ -54,7 +54,7 @@ class Term:
     """As in legends and numbers, such as `R_BN`."""
     source: str
     """Where its formula stands, such as `Equation 7`."""
-    function: Callable[[Seen], Tensor]
+    function: Callable[[ForwardPass], Tensor]
     """The formula: [S], finite also on constant images."""
     weight: str = ""
     """Field of `RecoverConfig` that weighs it; none weighs 1."""

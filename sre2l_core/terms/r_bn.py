@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sre2l_core.terms import Seen, Term
+from sre2l_core.terms import ForwardPass, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def r_bn(seen: Seen) -> Tensor:
+def r_bn(forward: ForwardPass) -> Tensor:
     """Equation 7: distance of BatchNorm statistics to the running ones, summed over layers.
 
     *Departs from the paper:* the first layer counts `first_bn_multiplier` times, as in the reference code.
     """
     from sre2l_core.bn_stats import layer_distances
 
-    distances = layer_distances(seen.stats, seen.config.normalize_bn)
-    first = (seen.config.first_bn_multiplier - 1) * distances[0]
+    distances = layer_distances(forward.stats, forward.config.normalize_bn)
+    first = (forward.config.first_bn_multiplier - 1) * distances[0]
     return distances.sum(0) + first
 
 

@@ -61,7 +61,7 @@ class Glance:
         """Probabilities and layer distances; those of a moment ago where it is too soon, unless it has to be `now`."""
         if self._answer is None or now or time.monotonic() >= self._next:
             start = time.thread_time()
-            self._answer = recovery.look()
+            self._answer = recovery.measure()
             self._next = time.monotonic() + (time.thread_time() - start) / self.SHARE
         return self._answer
 
@@ -71,7 +71,7 @@ def look(recovery: Recovery, known: tuple[Tensor, Tensor], watched: int, width: 
 
     Args:
         recovery: at any step.
-        known: what `Recovery.look` said, now or a moment ago.
+        known: what `Recovery.measure` said, now or a moment ago.
         watched: which image's crop is shown.
         width: CSS pixels for the images.
     """

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sre2l_core.bn_stats import bn_statistics
 from sre2l_core.config import RecoverConfig
-from sre2l_core.terms import Seen, active, all_terms
+from sre2l_core.terms import ForwardPass, active, all_terms
 from sre2l_core.terms.cross_entropy import cross_entropy
 from sre2l_core.terms.r_bn import r_bn
 from sre2l_core.terms.r_l2 import r_l2
@@ -23,10 +23,10 @@ def views(groups=1, seed=0):
     return torch.randn(groups * G, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def look(teacher, pixels, groups=1, **settings):
+def forward_pass(teacher, pixels, groups=1, **settings):
     with bn_statistics(teacher.net, groups) as stats:
         logits = teacher.net(pixels)
-    return Seen(pixels, logits, torch.arange(len(pixels)) % G, stats, groups, RecoverConfig(**settings))
+    return ForwardPass(pixels, logits, torch.arange(len(pixels)) % G, stats, groups, RecoverConfig(**settings))
 
 
 def bn_inputs(net, pixels):
@@ -56,16 +56,18 @@ def r_bn_twin(net, pixels, first, normalize):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_r_bn_by_formula_within_each_group(tiny_teacher, first, normalize):
     pixels = views(groups=3)
-    seen = look(tiny_teacher, pixels, 3, first_bn_multiplier=first, normalize_bn=normalize)
+    forward = forward_pass(tiny_teacher, pixels, 3, first_bn_multiplier=first, normalize_bn=normalize)
     expected = [r_bn_twin(tiny_teacher.net, part, first, normalize) for part in pixels.chunk(3)]
-    np.testing.assert_allclose(r_bn(seen), expected, rtol=1e-4)
+    np.testing.assert_allclose(r_bn(forward), expected, rtol=1e-4)
 
 
 def test_cross_entropy_by_formula_within_each_group(tiny_teacher):
     pixels = views(groups=3)
     logits = bn_inputs(tiny_teacher.net, pixels)[1].numpy()
     rows = -log_softmax(logits, axis=1)[np.arange(15), np.arange(15) % G]
-    np.testing.assert_allclose(cross_entropy(look(tiny_teacher, pixels, 3)), rows.reshape(3, G).mean(1), rtol=1e-4)
+    np.testing.assert_allclose(
+        cross_entropy(forward_pass(tiny_teacher, pixels, 3)), rows.reshape(3, G).mean(1), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("beta", [1.0, 2.0])
@@ -78,14 +80,14 @@ def test_r_tv_by_formula(tiny_teacher, beta):
             down = x[:, :, row + 1, column] - x[:, :, row, column]
             right = x[:, :, row, column + 1] - x[:, :, row, column]
             total += ((down**2 + right**2) ** (beta / 2)).sum(1)
-    found = r_tv(look(tiny_teacher, pixels, 2, tv_beta=beta))
+    found = r_tv(forward_pass(tiny_teacher, pixels, 2, tv_beta=beta))
     np.testing.assert_allclose(found, total.reshape(2, G).mean(1), rtol=1e-5)
 
 
 def test_r_l2_by_formula(tiny_teacher):
     pixels = views(groups=2)
     expected = np.sqrt((pixels.numpy() ** 2).sum((1, 2, 3))).reshape(2, G).mean(1)
-    np.testing.assert_allclose(r_l2(look(tiny_teacher, pixels, 2)), expected, rtol=1e-5)
+    np.testing.assert_allclose(r_l2(forward_pass(tiny_teacher, pixels, 2)), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5])
@@ -93,7 +95,7 @@ def test_r_l2_by_formula(tiny_teacher):
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 def test_terms_and_gradients_are_finite_on_constant_images(tiny_teacher, name, value, beta):
     pixels = torch.full((G, 3, 8, 8), value, requires_grad=True)
-    term = all_terms()[name].function(look(tiny_teacher, pixels, tv_beta=beta)).sum()
+    term = all_terms()[name].function(forward_pass(tiny_teacher, pixels, tv_beta=beta)).sum()
     (gradient,) = torch.autograd.grad(term, pixels)
     assert torch.isfinite(term)
     assert torch.isfinite(gradient).all()
@@ -105,7 +107,7 @@ def test_a_term_minimised_alone_goes_down(tiny_teacher, name):
     optimizer = torch.optim.Adam([pixels], lr=0.05)
     values = []
     for _ in range(25):
-        value = all_terms()[name].function(look(tiny_teacher, pixels)).sum()
+        value = all_terms()[name].function(forward_pass(tiny_teacher, pixels)).sum()
         (pixels.grad,) = torch.autograd.grad(value, pixels)
         optimizer.step()
         values.append(value.item())

@@ -106,7 +106,7 @@ def test_the_frame_shows_the_crop_of_the_last_step(studio: RecoverStudio) -> Non
 def test_confidences_and_mismatch_are_those_of_the_teacher(studio: RecoverStudio) -> None:
     studio.start()
     studio.wait(SOON)
-    probabilities, distances = studio.recovery.look()
+    probabilities, distances = studio.recovery.measure()
     torch.testing.assert_close(probabilities, studio.recovery.predict())
     assert distances.shape == (2, 1)
     sure = probabilities.gather(1, studio.recovery.targets[:, None])[:, 0].tolist()

@@ -19,13 +19,13 @@ from sre2l_core.errors import ConfigError, DivergenceError
 from sre2l_core.events import StepEvent
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
-from sre2l_core.terms import Seen, active, all_terms
+from sre2l_core.terms import ForwardPass, active, all_terms
 from sre2l_core.views import ViewParams, draw, matrices, resample
 
 _FIXED = frozenset(("ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"))
 """Settings that are used up when a recovery starts."""
 CHECK_EVERY = 25
-"""Steps between looks at the loss: each waits for the device and keeps a good state to fall back on."""
+"""Steps between checks of the loss: each waits for the device and keeps a good state to fall back on."""
 
 
 class Recovery:
@@ -60,6 +60,7 @@ class Recovery:
         self.images = pixels.to(device).requires_grad_()
         """[S * G, C, H, W] pixels in normalised space."""
         self.targets = torch.tensor([label for group in groups for label in group.labels], device=device)
+        # One kernel for the whole update: many small ones would take longer than the arithmetic they do.
         self.optimizer = torch.optim.Adam([self.images], lr=config.lr, betas=config.betas, fused=True)
         self.step_count = 0
         self.changes: list[dict[str, Any]] = []
@@ -71,7 +72,7 @@ class Recovery:
             self._objective = self.runtime.compiled(self.objective, self.images, self._crop(0), self._weights, stats)
         self._pending: list[dict[str, Tensor]] = []
         self.checked = self.state_dict()
-        """The state after the last step whose loss was looked at and found finite."""
+        """The state after the last step whose loss was checked and found finite."""
 
     @property
     def ids(self) -> list[int]:
@@ -91,9 +92,12 @@ class Recovery:
     def step(self) -> StepEvent:
         """One iteration on all groups: what Equation 5 minimises, its gradient, Adam, the bounds of a pixel."""
         crop = self._crop(self.step_count)
+        # Hooks live for one pass only: the network is the teacher's own, and another recovery may use it next.
         with self._listening() as stats:
             terms, loss = self._objective(self.images, crop, self._weights, stats)
+        # Groups share no pixel, so the gradient of their sum is that of each group on its own.
         (self.images.grad,) = torch.autograd.grad(loss.sum(), self.images)
+        # A formula of the step instead of a scheduler: retuning or restoring leaves no other state to put right.
         self.optimizer.param_groups[0]["lr"] = cosine(self.step_count / self.config.steps) * self.config.lr
         self.optimizer.step()
         with torch.no_grad():
@@ -102,7 +106,7 @@ class Recovery:
         return self._report(dict(zip(self._terms, terms.detach().mean(1), strict=True)), loss.detach().mean())
 
     def objective(self, images: Tensor, crop: Tensor, weights: Tensor, stats: BatchNormStats) -> tuple[Tensor, Tensor]:
-        """What Equation 5 minimises: crop, look, add up the terms.
+        """What Equation 5 minimises: crop, one pass through the teacher, add up the terms.
 
         Args:
             images: [S * G, C, H, W] normalised.
@@ -117,8 +121,8 @@ class Recovery:
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
         views = resample(images, *matrices(crop, spec.size, spec.resolution))
         logits = self.runtime.forward(self.net, views)
-        seen = Seen(views, logits, self.targets, stats, len(self.groups), self.config)
-        terms = torch.stack([term(seen) for term in self._terms.values()])
+        forward = ForwardPass(views, logits, self.targets, stats, len(self.groups), self.config)
+        terms = torch.stack([term(forward) for term in self._terms.values()])
         return terms, (weights[:, None] * terms).sum(0)
 
     def _listening(self) -> AbstractContextManager[BatchNormStats]:
@@ -146,6 +150,7 @@ class Recovery:
         self.optimizer.param_groups[0]["betas"] = config.betas
         weights = active(config)
         self._terms = {name: all_terms()[name].function for name in weights}
+        # A tensor: as Python numbers the weights would be part of a compiled step, and each change compile a new one.
         self._weights = torch.tensor(list(weights.values()), device=self.runtime.device)
 
     @torch.no_grad()
@@ -159,8 +164,8 @@ class Recovery:
         return self.runtime.logits(net, self.images).softmax(1)
 
     @torch.no_grad()
-    def look(self) -> tuple[Tensor, Tensor]:
-        """What the teacher makes of the whole, uncropped images, in one pass.
+    def measure(self) -> tuple[Tensor, Tensor]:
+        """What the teacher says of the whole, uncropped images, in one pass.
 
         Returns:
             [S * G, K] probabilities, and [L, S] distances of BatchNorm statistics by layer (Equation 7's summands).
@@ -174,6 +179,7 @@ class Recovery:
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a continuation needs."""
         moments = self.optimizer.state.get(self.images, {})
+        # Copies: steps change pixels and moments in place.
         tensors = {"images": self.images, **{name: moments[name] for name in moments}}
         return {
             "tensors": {name: tensor.detach().clone() for name, tensor in tensors.items()},
@@ -189,7 +195,7 @@ class Recovery:
             self.images.copy_(tensors.pop("images"))
         self.optimizer.state.clear()
         if tensors:
-            device = self.images.device
+            device = self.images.device  # also of the step count: fused Adam counts where it computes
             self.optimizer.state[self.images] = {name: t.to(device, copy=True) for name, t in tensors.items()}
         self.step_count, self.changes = int(state["step"]), list(state["changes"])
         self._use(RecoverConfig.of(state["config"]))
