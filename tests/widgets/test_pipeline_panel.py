@@ -115,7 +115,7 @@ def test_buttons_and_controls_do_what_methods_do(panel: PipelinePanel) -> None:
     assert states(panel.bench) == ["fresh"] * 4
     panel.change_stage("recover", steps=4)
     assert panel.editors["recover", "steps"].value == 4
-    assert panel.snapshot().width > 300
+    assert panel.picture().width > 300
 
 
 def test_a_refused_setting_goes_back_and_says_why(panel: PipelinePanel) -> None:

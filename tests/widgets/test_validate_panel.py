@@ -54,13 +54,13 @@ def test_the_table_is_that_of_validate(
 def test_shows_curves_table_and_classes(panel: ValidatePanel) -> None:
     panel.start()
     panel.wait(SOON)
-    assert panel._curves.value.count("<polyline") >= 4 * 3  # of two seeds and their mean
-    assert panel._table.value.count("2/2") == 5
-    assert panel._classes.value.count("<circle") > 5
+    assert panel._html["curves"].value.count("<polyline") >= 4 * 3  # of two seeds and their mean
+    assert panel._html["table"].value.count("2/2") == 5
+    assert panel._html["classes"].value.count("<circle") > 5
     assert set(panel.by_class) == {row["name"] for row in panel._frame.rows}
     for name, row in zip(panel.by_class, panel.score.rows, strict=True):
         assert float(panel.by_class[name].mean()) == pytest.approx(row.mean_std()[0])  # classes are of one size
-    assert panel.snapshot().width > 300
+    assert panel.picture().width > 300
 
 
 def test_each_temperature_is_a_setting(
