@@ -49,7 +49,7 @@ def losses_figure(log: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
         steps, values = zip(*log[name], strict=True)
         plain(axes).plot(steps, values, label=terms.legend().get(name, name), color=of_term(name), linewidth=1.4)
     axes.set(yscale="log", xlabel="recovery step", ylabel="value (terms unweighted)")
-    axes.legend(**LEGEND, fontsize=9)
+    axes.legend(**LEGEND, fontsize=9, ncols=6, loc="lower left", bbox_to_anchor=(0, 1))
     axes.grid(True, axis="y", color=FAINT, linewidth=0.6)
     return figure
 

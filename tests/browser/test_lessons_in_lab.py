@@ -75,7 +75,7 @@ def test_squeeze_starts_pauses_resumes_and_stops(lessons: dict[str, Notebook]) -
 
 
 def test_relabel_shows_the_crops_of_a_clicked_image_and_follows_the_temperature(lessons: dict[str, Notebook]) -> None:
-    crops, bars = (".sre-crops img", "src"), (".sre-crops rect", "width")
+    crops, bars = (".sre-crops image", "href"), (".sre-crops rect", "width")
     with finished(lessons["03_relabel.ipynb"]) as notebook:
         page = notebook.page
         before = found(notebook, *crops)

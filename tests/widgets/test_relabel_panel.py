@@ -93,7 +93,14 @@ def test_costs_are_those_of_the_codecs(panel: RelabelPanel) -> None:
     assert costs["topk"].bytes_per_label == 12
     assert costs["fp16"].lost < costs["int8"].lost < costs["topk"].lost
     assert "fp16" in panel._html["codecs"].value
-    assert panel.picture().width > 300
+    picture = panel.picture()
+    assert picture.width > 300
+    whole, against, agree, cards = panel._views
+    for name, view in (("whole", whole), ("against", against), ("agree", agree)):
+        assert view.drawings in panel._html[name].value
+        assert view.drawings.body in picture
+    assert len(cards.drawings) == 4
+    assert all(card in panel._html["crops"].value and card.body in picture for card in cards.drawings)
 
 
 def test_agreement_by_hand() -> None:

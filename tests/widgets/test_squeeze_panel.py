@@ -52,7 +52,12 @@ def test_shows_curves_memory_and_confusion(panel: SqueezePanel, tiny_data: Datas
     assert "polyline" in panel._html["loss"].value
     assert panel._html["bn-mean"].value.count("<rect") == 2
     assert "epoch 3/3" in panel.status
-    assert panel.picture().width > 300
+    picture = panel.picture()
+    assert picture.width > 300
+    for name, view in panel._views.items():
+        assert view.drawings in panel._html[name].value
+        assert view.drawings.body in picture
+    assert f"validation images {training.val[-1][1]:.1%} right" in picture
 
 
 def test_the_learning_rate_changes_while_it_runs_and_is_marked(tiny_data: Dataset, cpu: Runtime) -> None:
