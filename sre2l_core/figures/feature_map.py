@@ -24,7 +24,7 @@ RIGHT = WIDTH - INSET - 26
 THUMBNAIL, THUMBNAIL_COLUMNS = 32, 20
 """Pixels of a wider image on a page of thumbnails, and images in a row there."""
 MARGIN = 0.12
-"""Of the extent of the real images: what strays further stays at the edge."""
+"""Around the real images, as a share of their extent."""
 FRAME = box(1, 1, RIGHT, HEIGHT - 2, fill="none", stroke=FAINT)
 INSET_FRAME = box(WIDTH - INSET - 12, 2, INSET + 4, INSET + 4, fill="none", stroke=FAINT)
 
@@ -66,33 +66,30 @@ class FeatureMap:
         return Drawing([FRAME, *self._dots(), *self._squares(), *self._legend()], WIDTH, HEIGHT, label)
 
     @cached_property
-    def _bounds(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _places(self) -> list[tuple[float, float]]:
+        """CSS pixels of every point: the real images fill the frame, and what strays stays at its edge."""
         low, high = self.real.min(0), self.real.max(0)
-        return low - MARGIN * (high - low), np.maximum(high + MARGIN * (high - low), low + 1e-9)
-
-    def _place(self, index: int) -> tuple[float, float]:
-        """CSS pixels of a point."""
-        low, high = self._bounds
-        real = index < len(self.real)
-        x, y = ((self.real[index] if real else self.condensed[index - len(self.real)]) - low) / (high - low)
-        return min(max(8 + x * (RIGHT - 20), 6), RIGHT - 2), min(max(HEIGHT - 8 - y * (HEIGHT - 16), 6), HEIGHT - 6)
+        low, extent = low - MARGIN * (high - low), np.maximum((1 + 2 * MARGIN) * (high - low), 1e-9)
+        across, up = ((np.concatenate([self.real, self.condensed]) - low) / extent).T
+        x, y = 8 + across * (RIGHT - 20), HEIGHT - 8 - up * (HEIGHT - 16)
+        return list(zip(x.clip(6, RIGHT - 2).tolist(), y.clip(6, HEIGHT - 6).tolist(), strict=True))
 
     def _dots(self) -> list[str]:
         return [
-            self._point(index, dot(*self._place(index), 3, fill=of_number(self.groups[index]), fill_opacity=0.55))
+            self._point(index, dot(*self._places[index], 3, fill=of_number(self.groups[index]), fill_opacity=0.55))
             for index in range(len(self.real))
         ]
 
     def _squares(self) -> list[str]:
         parts = []
         for index in range(len(self.real), len(self.groups)):
-            x, y = self._place(index)
+            x, y = self._places[index]
             look = {"fill": of_number(self.groups[index]), "stroke": INK, "stroke_width": 1.3}
             parts.append(self._point(index, box(x - 4.5, y - 4.5, 9, 9, **look)))
         return parts
 
     def _ring(self, chosen: int) -> list[str]:
-        return [] if chosen < 0 else [dot(*self._place(chosen), 9, fill="none", stroke=INK, stroke_width=2)]
+        return [] if chosen < 0 else [dot(*self._places[chosen], 9, fill="none", stroke=INK, stroke_width=2)]
 
     def _legend(self) -> list[str]:
         left, top = RIGHT + 18, INSET + 30 if self.thumbnails else 20

@@ -39,7 +39,7 @@ class View:
         """For a page, which puts as many drawings into a row as there is room for."""
         lines = "<br>".join(map(html.escape, self.notes))
         parts = [*self._drawings, *([f'<div class="sre-caption">{lines}</div>'] if lines else [])]
-        flow = '<div style="display: flex; flex-wrap: wrap; align-items: center; gap: 6px 20px">{}</div>'
+        flow = '<div style="display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px">{}</div>'
         if self.beside:
             parts = [flow.format("".join(parts))]
         elif len(self._drawings) > 1:

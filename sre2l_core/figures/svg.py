@@ -11,6 +11,7 @@ import base64
 import html
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Self
 
 from PIL import Image
@@ -79,12 +80,15 @@ def tag(element: str, *content: str, **attributes: object) -> str:
     return f"<{element}{written}>{''.join(content)}</{element}>" if content else f"<{element}{written}/>"
 
 
+@cache
 def _name(attribute: str) -> str:
     return attribute.rstrip("_").replace("_", "-")
 
 
 def _value(value: object) -> str:
-    return f"{round(value, 2):g}" if isinstance(value, float) else html.escape(str(value), quote=True)
+    if isinstance(value, float):
+        return f"{round(value, 2):g}"
+    return str(value) if isinstance(value, int) else html.escape(str(value))
 
 
 def text(words: str, x: float, y: float, *, fill: str = INK, anchor: str | None = None, **more: object) -> str:
