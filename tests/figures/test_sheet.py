@@ -56,7 +56,15 @@ def test_a_sheet_holds_the_very_drawings_that_a_page_shows() -> None:
 
 
 def test_a_sheet_has_a_ground_and_ink_for_white_and_for_dark() -> None:
-    style = next(parsed(sheet.sheet([View("a", CHART)], "a")).iter(f"{SPACE}style")).text
+    root = parsed(sheet.sheet([View("a", CHART)], "a"))
+    style, ground = root.find(f"{SPACE}style").text, root.find(f"{SPACE}rect")
+    assert [ground.get(name) for name in ("x", "y", "width", "height")] == [
+        "0",
+        "0",
+        root.get("width"),
+        root.get("height"),
+    ]
+    assert "var(--sre-ground" in ground.get("fill")
     light, dark = style.split("@media screen and (prefers-color-scheme: dark)")
     grounds = [re.search(r"--sre-ground: (#\w{6})", part).group(1) for part in (light, dark)]
     inks = [re.search(r"{ color: (#\w{6})", part).group(1) for part in (light, dark)]
