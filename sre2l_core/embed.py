@@ -114,12 +114,6 @@ class LiveTSNE:
             self.coordinates = self.coordinates + self._velocity
             self.iterations += 1
 
-    def divergence(self) -> float:
-        """KL(P || Q) between neighbourhoods in feature space and in the picture: what t-SNE minimises."""
-        _, share = self._closeness()
-        near = self.affinities > 0
-        return float((self.affinities[near] * np.log(self.affinities[near] / share[near].clip(1e-30))).sum())
-
     def gradient(self, exaggeration: float = 1.0) -> npt.NDArray[Any]:
         """[N, 2] gradient of the divergence, 4 sum_j (p_ij - q_ij) (y_i - y_j) / (1 + |y_i - y_j|^2)."""
         closeness, share = self._closeness()

@@ -59,9 +59,3 @@ def accuracy(logits: Tensor, labels: Tensor, k: int = 1) -> Tensor:
     """Share of rows whose label [B] is among the k largest logits [B, K]."""
     top = logits.topk(min(k, logits.shape[1]), dim=1).indices
     return (top == labels[:, None]).any(1).float().mean()
-
-
-def entropy(soft: Tensor, temperature: float) -> Tensor:
-    """[B] Shannon entropy in nats of softmax(soft / T): how undecided a soft label is."""
-    log_p = F.log_softmax(soft.float() / temperature, dim=1)
-    return -(log_p.exp() * log_p).sum(1)

@@ -41,7 +41,6 @@ def test_gradient_by_finite_differences() -> None:
     live = LiveTSNE(points, perplexity=3)
     live.coordinates = np.random.default_rng(1).normal(size=(12, 2))
     found, small = live.gradient(), 1e-5
-    assert live.divergence() == pytest.approx(divergence(live.affinities, live.coordinates))
     for row, column in ((0, 0), (5, 1), (11, 0)):
         shift = np.zeros_like(live.coordinates)
         shift[row, column] = small
@@ -57,7 +56,7 @@ def test_the_divergence_falls_and_clusters_stay_together() -> None:
     seen = []
     for _ in range(4):
         live.step(50)
-        seen.append(live.divergence())
+        seen.append(divergence(live.affinities, live.coordinates))
     assert seen == sorted(seen, reverse=True)
     assert trustworthiness(points, live.coordinates, n_neighbors=5) > 0.9
     distances = ((live.coordinates[:, None] - live.coordinates) ** 2).sum(2)
@@ -101,7 +100,7 @@ def test_small_and_flat_sets_give_finite_pictures(width: int) -> None:
     live = LiveTSNE(np.arange(6 * width, dtype=float).reshape(6, width))
     live.step(150)
     assert np.isfinite(live.coordinates).all()
-    assert np.isfinite(live.divergence())
+    assert np.isfinite(divergence(live.affinities, live.coordinates))
 
 
 def test_too_few_points_and_another_number_of_points_are_refused() -> None:

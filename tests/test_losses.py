@@ -8,7 +8,7 @@ import torch
 from scipy.special import log_softmax, rel_entr, softmax
 
 from sre2l_core.config import ValidateConfig
-from sre2l_core.losses import accuracy, cross_entropy, entropy, hard_targets, kl_divergence, soft_label_loss
+from sre2l_core.losses import accuracy, cross_entropy, hard_targets, kl_divergence, soft_label_loss
 
 
 def logits(seed, rows=6, classes=9, scale=3.0):
@@ -85,10 +85,3 @@ def test_accuracy_counts_labels_among_the_k_largest():
     z = torch.tensor([[3.0, 2, 1], [1, 2, 3], [2, 3, 1], [1, 3, 2]])
     labels = torch.tensor([0, 0, 0, 2])
     assert [accuracy(z, labels, k).item() for k in (1, 2, 9)] == [0.25, 0.75, 1.0]
-
-
-def test_entropy_in_nats():
-    z = logits(4)
-    p = softmax(z.numpy().astype(np.float64) / 7, axis=1)
-    np.testing.assert_allclose(entropy(z, 7), -(p * np.log(p)).sum(1), rtol=1e-5)
-    assert entropy(torch.zeros(1, 8), 1).item() == pytest.approx(np.log(8))

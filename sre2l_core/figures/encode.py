@@ -17,8 +17,8 @@ PIXELATED = 64
 """Images up to this width are sent pixel by pixel and enlarged by the page; wider ones are shrunk."""
 TILE_PIXELS = 96
 """Width that wide images are shrunk to, and small ones enlarged to at most."""
-LIMITS = {True: 60_000, False: 120_000}
-"""Bytes of a frame, of small and of wide images."""
+MAX_BYTES = {True: 60_000, False: 120_000}
+"""Of a frame of small images, and of wide ones."""
 QUALITIES = (85, 70, 50, 30)
 GREY = 127
 VEIL = 90
@@ -53,7 +53,7 @@ def grid(pixels: Tensor, columns: int, *, max_width: int = 760) -> Frame:
     if not small:
         pixels = shrunk(pixels, TILE_PIXELS)
     gap = max(1, pixels.shape[-1] // 16)
-    data, kind = _within(pixels, columns, gap, LIMITS[small], lossless=small)
+    data, kind = _within(pixels, columns, gap, MAX_BYTES[small], lossless=small)
     step = pixels.shape[-1] + gap
     scale = min(TILE_PIXELS / pixels.shape[-1], max_width / (columns * step - gap))
     if scale > 1:  # whole factors keep every pixel a square of the same size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ConfigError
+from sre2l_core.events import StepEvent
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
@@ -140,3 +141,41 @@ class CropStudy:
             lost = float((exact - (decoded / temperature).softmax(1)).clamp_min(0).sum(1).mean())
             found.append(CodecCost(name, size, rows * size, rows * size / self.condensed.images.numel(), lost))
         return sorted(found, key=lambda cost: cost.bytes_per_label)
+
+
+class CropLabelling:
+    """Labels the crops of one image, one a step; after the last it knows what storing labels costs.
+
+    Args:
+        study: of the condensed set.
+        image: id of the image.
+        count: how many crops.
+        temperature: at which codecs are compared.
+        codec_options: codec -> its options.
+    """
+
+    def __init__(
+        self,
+        study: CropStudy,
+        image: int,
+        count: int,
+        temperature: float,
+        codec_options: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        self._study, self._image, self._count = study, image, count
+        self._temperature, self._codec_options = temperature, codec_options
+        self._found: list[Crops] = []
+        self.costs: list[CodecCost] = []
+        """Of every codec, after the last crop."""
+
+    def __iter__(self) -> Iterator[StepEvent]:
+        """Label one crop after the other."""
+        for number in range(self._count):
+            self._found.append(self._study.crops(self._image, 1, first=number))
+            if number + 1 == self._count:
+                self.costs = self._study.costs(self.crops().logits, self._temperature, self._codec_options)
+            yield StepEvent("relabel", number + 1, self._count)
+
+    def crops(self) -> Crops:
+        """Those labelled so far."""
+        return Crops.joined(self._found)

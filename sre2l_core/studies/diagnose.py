@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,15 @@ def worst_confusions(counts: Tensor, count: int = 3) -> list[tuple[int, int, int
     found = mistakes.flatten().argsort(descending=True, stable=True)[:count].tolist()
     size = len(counts)
     return [(k // size, k % size, int(mistakes.flatten()[k])) for k in found if mistakes.flatten()[k] > 0]
+
+
+def widest_spread(by_class: Mapping[str, Tensor], count: int) -> list[int]:
+    """The classes whose accuracy differs most between settings (name -> [K]), in their order."""
+    if not by_class:
+        return []
+    values = torch.stack(list(by_class.values()))
+    spread = values.amax(0) - values.amin(0)
+    return sorted(spread.argsort(descending=True)[:count].tolist())
 
 
 @dataclass(frozen=True)

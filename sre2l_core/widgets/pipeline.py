@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import ipywidgets
-from matplotlib.figure import Figure
-from PIL import Image
 
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import svg
-from sre2l_core.figures.stage_figures import pipeline_figure, rendered
+from sre2l_core.figures.sheet import View, sheet
+from sre2l_core.figures.stages import stage_card
+from sre2l_core.figures.svg import Drawing
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.workbench import NOUNS, STAGES, Freshness, Workbench
 from sre2l_core.runtime import Runtime
@@ -28,15 +28,14 @@ EDITED = {
     "validate": ("epochs", "temperature"),
 }
 """Fields of each stage that the panel edits; `change` takes any."""
-LIMITS = {"alpha_bn": (0.001, 100), "lr": (1e-4, 10), "temperature": (0.1, 100)}
 WORDS = {
     "squeeze": "a classifier learns the real images",
     "recover": "images are made from the classifier",
     "relabel": "the classifier labels their crops",
     "validate": "students learn these, real images judge",
 }
-LOOKS = {
-    Freshness.FRESH: ("✓ fresh", "var(--jp-success-color1, #2e7d32)"),
+SIGNS = {
+    Freshness.FRESH: ("✓ fresh", svg.GOOD),
     Freshness.STALE: ("↻ stale", svg.WARNING),
     Freshness.MISSING: ("○ missing", svg.MUTED),
 }
@@ -64,7 +63,7 @@ class PipelinePanel(LivePanel):
     ) -> None:
         self.bench = Workbench(recipe, data=data, runtime=runtime)
         """Recipe and artifacts, without Jupyter."""
-        self._from, self._moving = STAGES[0], False
+        self._from = STAGES[0]
         self.editors: dict[tuple[str, str], Any] = {}
         """(stage, field) -> its control."""
         self._cards: dict[str, Any] = {}
@@ -83,7 +82,7 @@ class PipelinePanel(LivePanel):
         """
         with self._lock:
             self.bench.change(stage, **values)
-            self._show_settings()
+            self._show_config()
             self._draw()
 
     def run_from(self, stage: str) -> bool:
@@ -115,19 +114,12 @@ class PipelinePanel(LivePanel):
         self._numbers.value = f"{data.name}: {len(data.train):,} + {len(data.val):,} images"
         self._draw()
 
-    def figure(self) -> Figure:
-        """The row as a figure that stays."""
-        return pipeline_figure(self._rows())
-
-    def picture(self) -> Image.Image | None:
-        """The figure."""
-        return rendered(self.figure())
+    def picture(self) -> Drawing:
+        """The row as it is now."""
+        return sheet([View("", [self._card(stage) for stage in STAGES])], "The four stages and their artifacts")
 
     def table(self) -> list[tuple[str, str, str, str]]:
         """(stage, artifact, freshness, summary or reason) of each stage."""
-        return self._rows()
-
-    def _rows(self) -> list[tuple[str, str, str, str]]:
         bench = self.bench
         return [
             (stage, NOUNS[stage], bench.freshness(stage).value, bench.why(stage) or bench.summary(stage))
@@ -138,11 +130,10 @@ class PipelinePanel(LivePanel):
         config = getattr(self.bench.recipe, stage)
         controls = []
         for field in EDITED[stage]:
-            low, high = LIMITS.get(field, (None, None))
-            widget = control(config, field, low=low, high=high).add_class(f"sre-{stage}-{field.replace('_', '-')}")
+            widget = control(config, field).add_class(f"sre-{stage}-{field.replace('_', '-')}")
             widget.style.description_width = "100%"
             widget.layout.width = "98%"
-            widget.observe(partial(self._on_edit, stage, field), names="value")
+            self.listen(widget, partial(self.change_stage, stage), field)
             self.editors[stage, field] = widget
             controls.append(widget)
         card = self._cards[stage] = ipywidgets.HTML().add_class(f"sre-card-{stage}")
@@ -156,27 +147,12 @@ class PipelinePanel(LivePanel):
         layout |= {"justify_content": "space-between", "overflow": "hidden"}
         return ipywidgets.VBox([card, ipywidgets.VBox([*controls, button])], layout=layout)
 
-    def _on_edit(self, stage: str, field: str, change: dict[str, Any]) -> None:
-        with self._lock:
-            if self._moving or self._closed:
-                return
-            try:
-                self.change_stage(stage, **{field: change["new"]})
-                if not self.busy:
-                    self._complain("")
-            except Exception as error:
-                self._complain(error)
-                self._show_settings()
-
-    def _show_settings(self) -> None:
-        self._moving = True
-        try:
+    def _show_config(self) -> None:
+        super()._show_config()
+        with self.moved_by_code():
             for (stage, field), widget in self.editors.items():
-                value = getattr(getattr(self.bench.recipe, stage), field)
-                if widget.value != value:
+                if widget.value != (value := getattr(getattr(self.bench.recipe, stage), field)):
                     set_value(widget, value)
-        finally:
-            self._moving = False
 
     def _render(self) -> None:
         super()._render()
@@ -184,22 +160,18 @@ class PipelinePanel(LivePanel):
             self._draw()
 
     def _draw(self) -> None:
-        running = self.event.stage if self.busy and self.event is not None else None
         for number, stage in enumerate(STAGES):
-            fresh = self.bench.freshness(stage)
-            word, tint = LOOKS[fresh]
-            if stage == running:
-                word, tint = "▶ running", svg.ACCENT
-            why = self.bench.why(stage)
-            reason = f'<div class="sre-caption" style="color: {svg.WARNING}">{html.escape(why)}</div>' if why else ""
-            arrow = "" if stage == STAGES[-1] else '<span style="float: right" aria-hidden="true">➜</span>'
-            self._cards[stage].value = (
-                f'<div style="line-height: 1.4">{arrow}<b>{number + 1} {stage}</b>'
-                f'<div class="sre-caption" style="min-height: 2.8em; margin-bottom: 4px">{WORDS[stage]}</div>'
-                f'<div style="border-left: 4px solid {tint}; padding-left: 8px; min-height: 4.2em">'
-                f'<span style="color: {tint}; font-weight: 600">{word}</span> <b>{NOUNS[stage]}</b>'
-                f'<div class="sre-caption">{html.escape(self.bench.summary(stage))}</div>{reason}</div></div>'
-            )
+            self._cards[stage].value = self._card(stage)
             before = STAGES[number - 1] if number else None
             ready = before is None or self.bench.freshness(before) is Freshness.FRESH
             self.run_buttons[stage].disabled = self.busy or not ready
+
+    def _card(self, stage: str) -> Drawing:
+        bench = self.bench
+        state, tint = SIGNS[bench.freshness(stage)]
+        if self.busy and self.event is not None and self.event.stage == stage:
+            state, tint = "▶ running", svg.ACCENT
+        return stage_card(
+            stage, WORDS[stage], NOUNS[stage], number=STAGES.index(stage) + 1, state=state, tint=tint,
+            summary=bench.summary(stage), reason=bench.why(stage), last=stage == STAGES[-1],
+        )  # fmt: skip

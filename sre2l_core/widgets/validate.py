@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import ipywidgets
-from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
@@ -16,12 +14,16 @@ from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.split import batch_count
 from sre2l_core.events import StepEvent
-from sre2l_core.figures import charts, svg
-from sre2l_core.figures.stage_figures import rendered, students_figure, telling_classes
+from sre2l_core.figures.colours import of_number
+from sre2l_core.figures.curves import seed_chart
+from sre2l_core.figures.sheet import View, sheet
+from sre2l_core.figures.svg import Drawing
+from sre2l_core.figures.tables import MAX_CLASSES, class_dots, table
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, LiveLabels
 from sre2l_core.stages.validate import grid
 from sre2l_core.studies.classroom import Classroom
+from sre2l_core.studies.diagnose import widest_spread
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.worker import Stage
 
@@ -51,6 +53,7 @@ class ValidatePanel(LivePanel):
     """
 
     CONTROLS = ("epochs", "seeds", "lr", "temperature")
+    config: ValidateConfig
 
     def __init__(
         self,
@@ -68,13 +71,11 @@ class ValidatePanel(LivePanel):
         self.temperatures = tuple(temperatures)
         self._runtime = runtime or Runtime.auto()
         self._frame: _Frame | None = None
-        self._curves = ipywidgets.HTML().add_class("sre-curves")
-        self._table = ipywidgets.HTML().add_class("sre-table")
-        self._classes = ipywidgets.HTML().add_class("sre-classes")
-        wrap = {"flex_flow": "row wrap", "grid_gap": "8px 20px"}
-        below = ipywidgets.HBox([self._table, self._classes], layout=wrap | {"margin": "8px 0 0"})
-        limits: dict[str, tuple[float, float]] = {"seeds": (1, 10), "temperature": (0.1, 100), "lr": (1e-4, 1)}
-        super().__init__(config, [self._curves, below], name=name, limits=limits)
+        self._views: dict[str, View] = {}
+        self._html = {name: ipywidgets.HTML().add_class(f"sre-{name}") for name in ("curves", "table", "classes")}
+        curves, *below = self._html.values()
+        layout = {"flex_flow": "row wrap", "grid_gap": "8px 20px", "margin": "8px 0 0"}
+        super().__init__(config, [curves, ipywidgets.HBox(below, layout=layout)], name=name)
         if self.temperatures:
             self.controls["temperature"].layout.display = "none"
 
@@ -92,9 +93,8 @@ class ValidatePanel(LivePanel):
 
     def build(self) -> Stage:
         """Fresh students of every setting."""
-        config: Any = self.config
         rows = grid(
-            self.condensed, self.labels, self.data, config,
+            self.condensed, self.labels, self.data, self.config,
             teacher=self.teacher, temperatures=self.temperatures, runtime=self._runtime,
         )  # fmt: skip
         return Classroom(rows, self.data, runtime=self._runtime)
@@ -118,60 +118,62 @@ class ValidatePanel(LivePanel):
         self._frame = None
         how = "made on the fly" if isinstance(self.labels, LiveLabels) else "stored"
         self._numbers.value = f"{len(self.condensed)} condensed images, soft labels {how}"
-        config: Any = self.config
-        steps = config.epochs * batch_count(len(self.condensed), config.batch_size)
+        steps = self.config.epochs * batch_count(len(self.condensed), self.config.batch_size)
         self._draw(_Frame("", {}, [], {}, steps))
 
-    def figure(self) -> Figure:
-        """Curves and classes as a figure that stays."""
+    def picture(self) -> Drawing | None:
+        """Curves, results and classes as they are now."""
         if self._frame is None:
-            raise RuntimeError(f"there is nothing to see yet: {self.error or 'start the panel first'}")
-        frame = self._frame
-        return students_figure(frame.curves, frame.by_class, self.data.spec, _baselines(frame))
-
-    def picture(self) -> Image.Image | None:
-        """The figure."""
-        return None if self._frame is None else rendered(self.figure())
+            return None
+        lines = tuple(f"{row['name']}: {_accuracy(row)} %, {_finished(row)} done" for row in self._frame.rows)
+        views = [self._views["curves"], View("Result, top-1 accuracy", notes=lines)]
+        return sheet([*views, *([self._views["classes"]] if self.by_class else [])], "Accuracy of the students")
 
     def _draw(self, frame: _Frame) -> None:
-        known = [y for lines in frame.curves.values() for line in lines for _, y in line]
-        chart = charts.seed_chart(
-            frame.curves, label="accuracy of the students on real images against their optimiser steps",
-            x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=820,
-        )  # fmt: skip
-        seeds = max((len(lines) for lines in frame.curves.values()), default=0)
-        note = f"Thick: mean of {seeds} seeds; thin: each seed." if seeds > 1 else ""
-        self._curves.value = charts.titled("Share of real validation images recognised", chart, note if known else "")
+        self._views = {"curves": _curves_view(frame), "classes": self._classes_view(frame)}
+        self._html["curves"].value = self._views["curves"].html()
+        self._html["classes"].value = self._views["classes"].html() if frame.by_class else ""
         numbers = {name: number for number, name in enumerate(frame.curves)}
         rows = [
             (
-                f'<span style="color: {svg.colour(numbers[row["name"]])}">●</span> {html.escape(row["name"])}',
+                f'<span style="color: {of_number(numbers[row["name"]])}">●</span> {html.escape(row["name"])}',
                 f"{row['n']:,}",
-                "–" if row["mean"] is None else f"{row['mean']:.1f} ± {row['std']:.1f}",
-                f"{row['finished']}/{row['seeds']}",
+                _accuracy(row),
+                _finished(row),
             )
             for row in frame.rows
         ]
         head = ("images + labels", "n", "top-1 (%)", "done")
-        self._table.value = charts.table(head, rows, caption="Result") if rows else ""
-        spec = self.data.spec
-        shown = telling_classes(frame.by_class)
-        names = [spec.class_names[k].split(",")[0] for k in shown]
-        groups = {
-            name: {spec.class_names[k].split(",")[0]: float(values[k]) for k in shown}
-            for name, values in frame.by_class.items()
-        }
-        dots = charts.class_dots(
-            groups,
-            names,
+        self._html["table"].value = table(head, rows, caption="Result") if rows else ""
+
+    def _classes_view(self, frame: _Frame) -> View:
+        names = [name.split(",")[0] for name in self.data.spec.class_names]
+        shown = widest_spread(frame.by_class, MAX_CLASSES)
+        dots = class_dots(
+            {name: {names[k]: float(values[k]) for k in shown} for name, values in frame.by_class.items()},
+            [names[k] for k in shown],
             label="accuracy of each class by setting",
-            hollow=_baselines(frame),
-            numbers=numbers,
+            hollow=[row["name"] for row in frame.rows if row["real"]],
+            numbers={name: number for number, name in enumerate(frame.curves)},
             width=410,
         )
-        worth = "Rings: real images. Colours as above."
-        self._classes.value = charts.titled("Each class, students that are done", dots, worth) if groups else ""
+        return View("Each class, students that are done", dots, ("Rings: real images. Colours as above.",))
 
 
-def _baselines(frame: _Frame) -> list[str]:
-    return [row["name"] for row in frame.rows if row["real"]]
+def _curves_view(frame: _Frame) -> View:
+    chart = seed_chart(
+        frame.curves, label="accuracy of the students on real images against their optimiser steps",
+        x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=820,
+    )  # fmt: skip
+    seeds = max((len(lines) for lines in frame.curves.values()), default=0)
+    known = any(line for lines in frame.curves.values() for line in lines)
+    notes = (f"Thick: mean of {seeds} seeds; thin: each seed.",) if seeds > 1 and known else ()
+    return View("Share of real validation images recognised", chart, notes)
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    return "–" if row["mean"] is None else f"{row['mean']:.1f} ± {row['std']:.1f}"
+
+
+def _finished(row: dict[str, Any]) -> str:
+    return f"{row['finished']}/{row['seeds']}"

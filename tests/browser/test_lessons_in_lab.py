@@ -75,7 +75,7 @@ def test_squeeze_starts_pauses_resumes_and_stops(lessons: dict[str, Notebook]) -
 
 
 def test_relabel_shows_the_crops_of_a_clicked_image_and_follows_the_temperature(lessons: dict[str, Notebook]) -> None:
-    crops, bars = (".sre-crops img", "src"), (".sre-crops rect", "width")
+    crops, bars = (".sre-crops image", "href"), (".sre-crops rect", "width")
     with finished(lessons["03_relabel.ipynb"]) as notebook:
         page = notebook.page
         before = found(notebook, *crops)
@@ -93,8 +93,8 @@ def test_relabel_shows_the_crops_of_a_clicked_image_and_follows_the_temperature(
         notebook.until(lambda: found(notebook, *bars) != labels)  # while the mouse still holds it
         page.mouse.up()
         notebook.until(lambda: notebook.python("print(panel.temperature < 5)") == "True")
-        heat = notebook.python("print(f'{panel.temperature:g}')")
-        playwright.expect(page.locator(".sre-crops")).to_contain_text(f"at temperature {heat}")
+        shown = notebook.python("print(f'{panel.temperature:g}')")
+        playwright.expect(page.locator(".sre-crops")).to_contain_text(f"at temperature {shown}")
         assert found(notebook, *crops) == pixels
         assert notebook.python("print(id(panel.run))") == runs, "the stored logits serve all temperatures"
         notebook.picture("relabel-cooler")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sre2l_core import terms
+from sre2l_core.figures import theme
 from sre2l_core.figures.colours import GREY, PALETTE, of_number, of_term
 
 SEEN_AS = {
@@ -36,6 +37,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("ground", ["#ffffff", "#111111"])
 def test_every_colour_is_seen_on_a_light_and_on_a_dark_page(ground: str) -> None:
     assert min(contrast(colour, ground) for colour in PALETTE) >= 3
+    assert contrast(theme.INK, ground) >= 4
 
 
 @pytest.mark.parametrize("eyes", SEEN_AS)

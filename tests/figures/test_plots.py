@@ -5,15 +5,17 @@ import csv
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from sre2l_core.artifacts import Score
 from sre2l_core.config import RecoverConfig, RelabelConfig
 from sre2l_core.events import CsvLog, StepEvent
-from sre2l_core.figures import plots
+from sre2l_core.figures import plots, theme
 from sre2l_core.figures.colours import of_term
+from sre2l_core.figures.encode import VEIL
 from sre2l_core.runs.pipeline import Outcome
-from sre2l_core.runs.report import draw_run
+from sre2l_core.runs.report import draw_run, read_log
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.recover import recover
 
@@ -31,15 +33,18 @@ def logged(tmp_path_factory, tiny_teacher, cpu):
     return path
 
 
-def test_tiles_are_laid_out_row_by_row():
+def test_tiles_are_laid_out_row_by_row_under_a_veil():
     images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 1, 2, 2)
-    page = plots.tile(images, 3, gap=1, fill=9)
-    expected = np.full((5, 8), 9)
+    picture = theme.tiles([images[:3], images[3:]], gap=1)
+    shown, opacity = np.full((5, 8), -1), np.full((5, 8), VEIL)
     for index in range(5):
-        top, left = divmod(index, 3)
-        expected[3 * top : 3 * top + 2, 3 * left : 3 * left + 2] = index
-    assert page.tolist() == expected.tolist()
-    assert plots.tile(images.expand(5, 3, 2, 2), 3).shape == (5, 8, 3)
+        top, left = 3 * (index // 3), 3 * (index % 3)
+        shown[top : top + 2, left : left + 2], opacity[top : top + 2, left : left + 2] = index, 255
+    opacity[3:, 5:] = 0  # no image there
+    assert picture[..., 3].tolist() == opacity.tolist()
+    for channel in range(3):
+        assert np.where(opacity == 255, picture[..., channel].astype(int), -1).tolist() == shown.tolist()
+    assert theme.tiles([images.expand(5, 3, 2, 2)]).shape == (2, 14, 4)
 
 
 def test_condensed_images_beside_real_ones(tiny_condensed, tiny_data):
@@ -48,23 +53,24 @@ def test_condensed_images_beside_real_ones(tiny_condensed, tiny_data):
     assert right.get_title() == "real, 3 of each class"
     assert [text.get_text() for text in left.get_yticklabels()] == ["ant", "bee", "cat", "dog"]
     made, real = (axes.images[0].get_array() for axes in (left, right))
-    assert made.shape == real.shape == (4 * 9 - 1, 3 * 9 - 1, 3)
+    assert made.shape == real.shape == (4 * 9 - 1, 3 * 9 - 1, 4)
     first = tiny_condensed.images[tiny_condensed.labels == 1][0].permute(1, 2, 0).numpy()
-    assert np.array_equal(made[9:17, :8], first)
-    assert (made[9:17, 18:] == 255).all()  # the second class has two images only
+    assert np.array_equal(made[9:17, :8, :3], first)
+    assert (made[9:17, :8, 3] == 255).all()
+    assert (made[9:17, 18:, 3] == 0).all()  # the second class has two images only
 
 
 def test_the_log_is_read_by_stage(logged, tmp_path):
-    log = plots.read_log(logged, "recover")
+    log = read_log(logged, "recover")
     assert set(log) == {"loss", "ce", "r_bn", "r_tv"}
     assert [step for step, _ in log["loss"]] == [10, 20]
     rows = [row for row in csv.DictReader(logged.read_text().splitlines()) if row["metric"] == "ce"]
     assert [value for _, value in log["ce"]] == [float(row["value"]) for row in rows]
-    assert plots.read_log(logged, "squeeze") == plots.read_log(tmp_path / "none.csv", "recover") == {}
+    assert read_log(logged, "squeeze") == read_log(tmp_path / "none.csv", "recover") == {}
 
 
 def test_losses_are_drawn_term_by_term(logged):
-    log = plots.read_log(logged, "recover")
+    log = read_log(logged, "recover")
     (axes,) = plots.losses_figure(log).axes
     assert axes.get_yscale() == "log"
     assert axes.get_xlabel() == "recovery step"
@@ -76,7 +82,7 @@ def test_losses_are_drawn_term_by_term(logged):
 def test_a_new_term_is_in_the_legend(tiny_teacher, cpu, tmp_path, new_term):
     config = RecoverConfig(ipc=1, steps=10, alpha_mean=0.5)
     recover(tiny_teacher, config, runtime=cpu, on_step=CsvLog(tmp_path / "log.csv"))
-    (axes,) = plots.losses_figure(plots.read_log(tmp_path / "log.csv", "recover")).axes
+    (axes,) = plots.losses_figure(read_log(tmp_path / "log.csv", "recover")).axes
     assert legend(axes) == ["total", "cross-entropy", "R_BN", "mean brightness"]
     assert len({line.get_color() for line in axes.lines}) == 4
 
@@ -100,7 +106,7 @@ def test_named_rows(tiny_condensed):
     assert [text.get_text() for text in axes.get_yticklabels()] == ["first", "second"]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "c", "d"]
     assert axes.get_title() == "title"
-    assert axes.images[0].get_array().shape == (17, 26, 3)
+    assert axes.images[0].get_array().shape == (17, 26, 4)
 
 
 def test_batchnorm_statistics_by_channel(tiny_teacher, tiny_data, cpu):
@@ -134,9 +140,20 @@ def test_a_run_leaves_pictures(with_log, logged, tmp_path, tiny_condensed, tiny_
         with Image.open(tmp_path / name) as picture:
             assert picture.format == "PNG"
             assert min(picture.size) > 200
-            assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+            white = Image.new("RGBA", picture.size, "white")
+            seen = Image.alpha_composite(white, picture.convert("RGBA")).convert("L")
+            assert len(np.unique(np.asarray(seen))) > 20
 
 
 def test_an_empty_log_has_no_rows(tmp_path):
     CsvLog(tmp_path / "log.csv")(StepEvent("recover", 1, 100, {"loss": 1.0}))
-    assert plots.read_log(tmp_path / "log.csv", "recover") == {}
+    assert read_log(tmp_path / "log.csv", "recover") == {}
+
+
+def test_figures_bring_no_ground_and_write_in_grey(logged):
+    figure = plots.losses_figure(read_log(logged, "recover"))
+    (axes,) = figure.axes
+    assert figure.get_facecolor()[3] == axes.get_facecolor()[3] == 0
+    figure.draw_without_rendering()
+    words = [axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_legend().get_texts()]
+    assert {to_hex(text.get_color()) for text in words} == {theme.INK}

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sre2l_core.figures import svg
+from sre2l_core.figures import bars, curves
 
 SPACE = "{http://www.w3.org/2000/svg}"
 CURVE = [(step, 10.0 ** (-step / 50)) for step in range(1, 101)]
@@ -27,10 +27,9 @@ def texts(root: ElementTree.Element) -> list[str]:
 @pytest.mark.parametrize(
     "empty",
     [
-        svg.line_chart({}, label="a", log=True),
-        svg.scatter([], [], [], label="a"),
-        svg.bars({}, label="a"),
-        svg.columns([], label="a"),
+        curves.line_chart({}, label="a", log=True),
+        bars.bars({}, label="a"),
+        bars.columns([], label="a"),
     ],
 )
 def test_an_empty_chart_says_so(empty: str) -> None:
@@ -40,16 +39,15 @@ def test_an_empty_chart_says_so(empty: str) -> None:
 def test_everything_said_is_escaped() -> None:
     nasty = '<b>"&'
     for text in (
-        svg.line_chart({nasty: CURVE}, label=nasty, marks=[(3, nasty)], x_label=nasty),
-        svg.scatter([(0, 0)], [0], [nasty], label=nasty, titles=[nasty]),
-        svg.bars({nasty: 1.0}, label=nasty),
-        svg.cells([0.5], 1, label=nasty, step=90, size=80, good=[True], titles=[nasty], names=[nasty]),
+        curves.line_chart({nasty: CURVE}, label=nasty, marks=[(3, nasty)], x_label=nasty),
+        bars.bars({nasty: 1.0}, label=nasty),
+        bars.cells([0.5], 1, label=nasty, step=90, size=80, good=[True], titles=[nasty], names=[nasty]),
     ):
         assert parsed(text).get("aria-label") == nasty
 
 
 def test_a_decade_is_the_same_height_everywhere_on_a_logarithmic_axis() -> None:
-    root = parsed(svg.line_chart({"loss": [(0, 100), (1, 10), (2, 1), (3, 0.1)]}, label="a", log=True, height=200))
+    root = parsed(curves.line_chart({"loss": [(0, 100), (1, 10), (2, 1), (3, 0.1)]}, label="a", log=True, height=200))
     points = root.find(f"{SPACE}polyline").get("points").split()
     heights = [float(point.split(",")[1]) for point in points]
     steps = [b - a for a, b in pairwise(heights)]
@@ -58,17 +56,19 @@ def test_a_decade_is_the_same_height_everywhere_on_a_logarithmic_axis() -> None:
 
 
 def test_what_a_logarithm_cannot_show_is_left_out() -> None:
-    root = parsed(svg.line_chart({"x": [(0, 0), (1, -1), (2, math.nan), (3, math.inf), (4, 1)]}, label="a", log=True))
+    root = parsed(
+        curves.line_chart({"x": [(0, 0), (1, -1), (2, math.nan), (3, math.inf), (4, 1)]}, label="a", log=True)
+    )
     assert len(root.find(f"{SPACE}polyline").get("points").split()) == 1
 
 
 def test_a_gap_in_the_numbers_is_a_gap_in_the_line() -> None:
-    root = parsed(svg.line_chart({"x": [(0, 1), (1, 2), (2, math.nan), (3, 2), (4, 1)]}, label="a"))
+    root = parsed(curves.line_chart({"x": [(0, 1), (1, 2), (2, math.nan), (3, 2), (4, 1)]}, label="a"))
     assert [len(line.get("points").split()) for line in root.iter(f"{SPACE}polyline")] == [2, 2]
 
 
 def test_changes_are_marked_at_their_step() -> None:
-    root = parsed(svg.line_chart({"x": CURVE}, label="a", marks=[(50, "alpha 1 to 2")], x_max=100, width=420))
+    root = parsed(curves.line_chart({"x": CURVE}, label="a", marks=[(50, "alpha 1 to 2")], x_max=100, width=420))
     marks = [path for path in root.iter(f"{SPACE}path") if path.get("class") == "sre-mark"]
     assert [mark.find(f"{SPACE}title").text for mark in marks] == ["alpha 1 to 2"]
     left, right = 46, 410
@@ -77,36 +77,30 @@ def test_changes_are_marked_at_their_step() -> None:
 
 def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     long = [(step, 1.0 + step) for step in range(10_000)]
-    thin = svg.thinned(long)
-    assert len(thin) <= svg.MAX_POINTS + 1
+    thin = curves.thinned(long)
+    assert len(thin) <= curves.MAX_POINTS + 1
     assert (thin[0], thin[-1]) == (long[0], long[-1])
-    assert len(svg.line_chart({name: long for name in "abcd"}, label="a")) < 20_000
+    assert len(curves.line_chart({name: long for name in "abcd"}, label="a")) < 20_000
 
 
 def test_series_differ_in_colour_and_pattern() -> None:
-    root = parsed(svg.line_chart({"a": CURVE, "b": CURVE, "none": ()}, label="a"))
+    root = parsed(curves.line_chart({"a": CURVE, "b": CURVE, "none": ()}, label="a"))
     lines = list(root.iter(f"{SPACE}polyline"))
     assert len({(line.get("stroke"), line.get("stroke-dasharray")) for line in lines}) == 2
     assert {"a", "b"} <= set(texts(root))
     assert "none" not in texts(root)
 
 
-def test_points_that_stand_out_are_squares() -> None:
-    root = parsed(svg.scatter([(0, 0), (1, 1)], [0, 1], ["x", "y"], label="a", squares=[False, True]))
-    assert [dot.get("data-index") for dot in root.iter(f"{SPACE}circle") if dot.get("data-index")] == ["0"]
-    assert [box.get("data-index") for box in root.iter(f"{SPACE}rect")] == ["1"]
-
-
 def test_bars_are_as_long_as_their_values() -> None:
-    root = parsed(svg.bars({"one": 1, "two": 2}, label="a", high=4))
+    root = parsed(bars.bars({"one": 1, "two": 2}, label="a", high=4))
     lengths = [float(bar.get("width")) for bar in root.iter(f"{SPACE}rect")]
     assert lengths[1] == pytest.approx(2 * lengths[0], abs=0.2)
 
 
 def test_columns_keep_their_axis_while_values_move_a_little() -> None:
-    axes = [[t for t in texts(parsed(svg.columns([v, 1.1], label="a"))) if "." in t or t == "2"] for v in (1.2, 1.9)]
+    axes = [[t for t in texts(parsed(bars.columns([v, 1.1], label="a"))) if "." in t or t == "2"] for v in (1.2, 1.9)]
     assert axes[0] == axes[1]
 
 
 def test_colours_of_text_come_from_the_theme() -> None:
-    assert "var(--jp-ui-font-color1" in svg.line_chart({"a": CURVE}, label="a", x_label="step")
+    assert "var(--jp-ui-font-color1" in curves.line_chart({"a": CURVE}, label="a", x_label="step")

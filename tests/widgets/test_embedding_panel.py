@@ -1,5 +1,6 @@
 """EmbeddingPanel without a front end: a still map of real images, moving squares, images of points."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -62,8 +63,14 @@ def test_runs_a_recovery_and_draws_it(panel: EmbeddingPanel) -> None:
     assert "20 real images" in panel._still.value
     assert len(panel._moving.value) < 60_000
     assert "teacher recognises" in panel.status
-    assert panel.snapshot().width > 300
-    assert panel.final().axes
+    for picture in (panel.picture(), panel.final()):
+        assert picture.width > 300
+        assert picture.count('class="pt"') == 30
+        assert "<image" not in picture
+    marks = re.findall(r'<rect x="[^"]+" y="[^"]+" width="9"', panel._moving.value)
+    assert len(marks) == 10
+    assert all(mark in panel.picture() for mark in marks)
+    assert not all(mark in panel.final() for mark in marks)
 
 
 def test_the_map_is_kept_from_run_to_run(panel: EmbeddingPanel) -> None:

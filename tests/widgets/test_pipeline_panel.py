@@ -115,7 +115,11 @@ def test_buttons_and_controls_do_what_methods_do(panel: PipelinePanel) -> None:
     assert states(panel.bench) == ["fresh"] * 4
     panel.change_stage("recover", steps=4)
     assert panel.editors["recover", "steps"].value == 4
-    assert panel.snapshot().width > 300
+    picture = panel.picture()
+    assert picture.width > 300
+    assert [picture.count(f">{word}<") for word in ("✓ fresh", "↻ stale", "○ missing")] == [1, 3, 0]
+    assert all(panel._card(stage) == panel._cards[stage].value for stage in STAGES)
+    assert all(panel._card(stage).body in picture for stage in STAGES)
 
 
 def test_a_refused_setting_goes_back_and_says_why(panel: PipelinePanel) -> None:

@@ -48,26 +48,26 @@ def test_a_click_looks_at_another_image(panel: RelabelPanel) -> None:
     assert (panel.image, panel._number.value, panel.crops.index) == (3, 3, 3)
     assert "sre-chosen" in panel.picks[3]._dom_classes
     assert "sre-chosen" not in panel.picks[0]._dom_classes
-    before = panel._cards.value
+    before = panel._html["crops"].value
     panel._number.value = 4
-    assert panel._cards.value == before  # until the new crops are there
+    assert panel._html["crops"].value == before  # until the new crops are there
     assert panel.wait(SOON) is State.FINISHED
     assert panel.crops.index == 4
-    assert panel._cards.value.count("<img") == 4
+    assert panel._html["crops"].value.count("<image") == 4
 
 
 def test_temperature_redraws_at_once_and_labels_nothing(panel: RelabelPanel) -> None:
     panel.start()
     panel.wait(SOON)
-    run, crops, before = panel.run, panel.crops, panel._cards.value
+    run, crops, before = panel.run, panel.crops, panel._html["crops"].value
     started = time.perf_counter()
     panel.temperature = 2
     assert time.perf_counter() - started < 0.5
     assert panel.run is run
     assert panel.crops is crops
-    assert panel._cards.value != before
+    assert panel._html["crops"].value != before
     assert "T = 2 " in panel.status
-    panel._heat.set_state({"index": 0})
+    panel._slider.set_state({"index": 0})
     assert panel.temperature == pytest.approx(0.1)
     with pytest.raises(ConfigError, match="temperature"):
         panel.temperature = 0
@@ -92,8 +92,15 @@ def test_costs_are_those_of_the_codecs(panel: RelabelPanel) -> None:
     assert costs["fp16"].per_image == pytest.approx(10 * 6 / (3 * 8 * 8))
     assert costs["topk"].bytes_per_label == 12
     assert costs["fp16"].lost < costs["int8"].lost < costs["topk"].lost
-    assert "fp16" in panel._bytes.value
-    assert panel.snapshot().width > 300
+    assert "fp16" in panel._html["codecs"].value
+    picture = panel.picture()
+    assert picture.width > 300
+    whole, against, agree, cards = panel._views
+    for name, view in (("whole", whole), ("against", against), ("agree", agree)):
+        assert view.drawings in panel._html[name].value
+        assert view.drawings.body in picture
+    assert len(cards.drawings) == 4
+    assert all(card in panel._html["crops"].value and card.body in picture for card in cards.drawings)
 
 
 def test_agreement_by_hand() -> None:
@@ -115,4 +122,4 @@ def test_what_cannot_be_shown_is_refused(
     with pytest.raises(ConfigError, match="whole batch"):
         CropStudy(tiny_teacher, tiny_condensed, CONFIG.but(teacher_mode="batch"), runtime=cpu)
     with pytest.raises(RuntimeError, match="start the panel first"):
-        panel.figure()
+        panel.snapshot()

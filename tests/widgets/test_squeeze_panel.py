@@ -40,8 +40,8 @@ def test_trains_the_very_network_that_squeeze_does(panel: SqueezePanel, tiny_dat
 
 
 def test_shows_curves_memory_and_confusion(panel: SqueezePanel, tiny_data: Dataset) -> None:
-    assert "nothing yet" in panel._loss.value
-    assert "after the first epoch" in panel._confusion.value
+    assert "nothing yet" in panel._html["loss"].value
+    assert "after the first epoch" in panel._html["confusion"].value
     panel.start()
     panel.wait(SOON)
     training = panel.training
@@ -49,10 +49,15 @@ def test_shows_curves_memory_and_confusion(panel: SqueezePanel, tiny_data: Datas
     assert [step for step, _ in training.val] == [3, 6, 9]
     assert int(panel.confusion.sum()) == len(tiny_data.val)
     assert training.val[-1][1] == pytest.approx(panel.teacher.accuracy["top1"])
-    assert "polyline" in panel._loss.value
-    assert panel._means.value.count("<rect") == 2
+    assert "polyline" in panel._html["loss"].value
+    assert panel._html["bn-mean"].value.count("<rect") == 2
     assert "epoch 3/3" in panel.status
-    assert panel.snapshot().width > 300
+    picture = panel.picture()
+    assert picture.width > 300
+    for name, view in panel._views.items():
+        assert view.drawings in panel._html[name].value
+        assert view.drawings.body in picture
+    assert f"validation images {training.val[-1][1]:.1%} right" in picture
 
 
 def test_the_learning_rate_changes_while_it_runs_and_is_marked(tiny_data: Dataset, cpu: Runtime) -> None:
@@ -66,7 +71,7 @@ def test_the_learning_rate_changes_while_it_runs_and_is_marked(tiny_data: Datase
     assert panel.stop()
     assert panel.wait(SOON) is State.STOPPED
     assert panel.stage.trainer.config.lr == panel.lr
-    assert panel.stage.training().changes[0][1] == f"lr = {panel.lr:g}"
+    assert panel.stage.curves().changes[0][1] == f"lr = {panel.lr:g}"
     assert panel.teacher.accuracy
     with pytest.raises(ConfigError, match="lr"):
         panel.lr = -1
@@ -74,7 +79,7 @@ def test_the_learning_rate_changes_while_it_runs_and_is_marked(tiny_data: Datase
 
 
 def test_before_the_first_step_it_says_what_to_do(panel: SqueezePanel) -> None:
-    for ask in (lambda: panel.teacher, lambda: panel.confusion, panel.figure, panel.snapshot):
+    for ask in (lambda: panel.teacher, lambda: panel.confusion, lambda: panel.training, panel.snapshot):
         with pytest.raises(RuntimeError, match="start the panel first"):
             ask()
 

@@ -19,7 +19,7 @@ from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.base.still import Picture
 from sre2l_core.worker import State
 
-DRAWING = svg.drawing(['<circle cx="5" cy="5" r="4"/>'], 10, 10, "a dot")
+DRAWING = svg.Drawing(['<circle cx="5" cy="5" r="4"/>'], 10, 10, "a dot")
 
 
 class Pictured(LivePanel):

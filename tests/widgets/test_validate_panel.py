@@ -51,16 +51,42 @@ def test_the_table_is_that_of_validate(
     assert {row.steps for row in panel.score.rows} == {8}
 
 
+def test_every_student_of_the_config_is_compared_and_scores_as_in_validate(
+    tiny_condensed: CondensedSet, labels: LiveLabels, tiny_data: Dataset, tiny_teacher: Teacher, cpu: Runtime
+) -> None:
+    config = CONFIG.but(students=("convnet", "resnet10"), student_options={"width": 8}, epochs=2, seeds=2)
+    more = {"teacher": tiny_teacher, "runtime": cpu}
+    panel = ValidatePanel(tiny_condensed, labels, tiny_data, config, **more, name="two students")
+    panel.start()
+    assert panel.wait(SOON) is State.FINISHED
+    assert panel.error == ""
+    expected = validate(tiny_condensed, labels, tiny_data, config, **more)
+    rows = grid(tiny_condensed, labels, tiny_data, config, **more)
+    assert panel.score.rows == expected.rows
+    assert [(row.data, row.labels, row.student) for row in panel.score.rows] == [
+        (row.images, row.labels, row.student) for row in rows
+    ]
+    assert {row.student for row in panel.score.rows} == {"convnet", "resnet10"}
+    assert len(panel._frame.curves) == len(rows) == 10
+    panel.close()
+
+
 def test_shows_curves_table_and_classes(panel: ValidatePanel) -> None:
     panel.start()
     panel.wait(SOON)
-    assert panel._curves.value.count("<polyline") >= 4 * 3  # of two seeds and their mean
-    assert panel._table.value.count("2/2") == 5
-    assert panel._classes.value.count("<circle") > 5
+    assert panel._html["curves"].value.count("<polyline") >= 4 * 3  # of two seeds and their mean
+    assert panel._html["table"].value.count("2/2") == 5
+    assert panel._html["classes"].value.count("<circle") > 5
     assert set(panel.by_class) == {row["name"] for row in panel._frame.rows}
     for name, row in zip(panel.by_class, panel.score.rows, strict=True):
         assert float(panel.by_class[name].mean()) == pytest.approx(row.mean_std()[0])  # classes are of one size
-    assert panel.snapshot().width > 300
+    picture = panel.picture()
+    assert picture.width > 300
+    for name in ("curves", "classes"):
+        assert panel._views[name].drawings in panel._html[name].value
+        assert panel._views[name].drawings.body in picture
+    for row in panel._frame.rows:
+        assert f"{row['name']}: {row['mean']:.1f} ± {row['std']:.1f} %, 2/2 done" in picture
 
 
 def test_each_temperature_is_a_setting(
