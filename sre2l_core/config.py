@@ -143,7 +143,7 @@ class ViewConfig(Config):
     flip: float = setting(0.5, ge=0, le=1, slider=(0, 1), description="probability of a horizontal flip")
     roll: tuple[int, int] = setting(
         (0, 0),
-        label="jitter (roll)",
+        label="jitter",
         unit="pixels",
         slider=(-32, 32),
         step=1,

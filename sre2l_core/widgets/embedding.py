@@ -122,7 +122,7 @@ class EmbeddingPanel(LivePanel):
             ipywidgets.HBox([self._colours, self._number], layout=row), self._sheet,
             ipywidgets.HBox([layers, self._about], layout=row),
         ]  # fmt: skip
-        super().__init__(config, views, name=name, limits={"alpha_bn": (0.001, 100), "lr": (0.001, 10)})
+        super().__init__(config, views, name=name)
 
     @property
     def colour_by(self) -> str:

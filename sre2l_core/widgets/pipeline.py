@@ -28,7 +28,6 @@ EDITED = {
     "validate": ("epochs", "temperature"),
 }
 """Fields of each stage that the panel edits; `change` takes any."""
-LIMITS = {"alpha_bn": (0.001, 100), "lr": (1e-4, 10), "temperature": (0.1, 100)}
 WORDS = {
     "squeeze": "a classifier learns the real images",
     "recover": "images are made from the classifier",
@@ -138,8 +137,7 @@ class PipelinePanel(LivePanel):
         config = getattr(self.bench.recipe, stage)
         controls = []
         for field in EDITED[stage]:
-            low, high = LIMITS.get(field, (None, None))
-            widget = control(config, field, low=low, high=high).add_class(f"sre-{stage}-{field.replace('_', '-')}")
+            widget = control(config, field).add_class(f"sre-{stage}-{field.replace('_', '-')}")
             widget.style.description_width = "100%"
             widget.layout.width = "98%"
             widget.observe(partial(self._on_edit, stage, field), names="value")

@@ -97,7 +97,7 @@ class RelabelPanel(LivePanel):
         self.costs: list[CodecCost] = []
         self._keep = False
         """Whether the crops that are shown wait for others to take their place."""
-        self._heat = control(ValidateConfig(temperature=temperature), "temperature", low=0.1, high=100)
+        self._heat = control(ValidateConfig(temperature=temperature), "temperature")
         self._heat.continuous_update = True
         self._heat.style.description_width = "7.5em"
         self._heat.add_class("sre-temperature").observe(self._on_heat, names="value")

@@ -153,7 +153,7 @@ class SqueezePanel(LivePanel):
         charts_of = [ipywidgets.HBox(row, layout=wrap) for row in (views[:2], views[2:4])]
         layout = {**wrap, "align_items": "flex-start"}
         whole = ipywidgets.HBox([ipywidgets.VBox(charts_of), self._confusion], layout=layout)
-        super().__init__(config, [whole], name=name, limits={"lr": (0.001, 10)})
+        super().__init__(config, [whole], name=name)
 
     @property
     def teacher(self) -> Teacher:

@@ -73,8 +73,7 @@ class ValidatePanel(LivePanel):
         self._classes = ipywidgets.HTML().add_class("sre-classes")
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 20px"}
         below = ipywidgets.HBox([self._table, self._classes], layout=wrap | {"margin": "8px 0 0"})
-        limits: dict[str, tuple[float, float]] = {"seeds": (1, 10), "temperature": (0.1, 100), "lr": (1e-4, 1)}
-        super().__init__(config, [self._curves, below], name=name, limits=limits)
+        super().__init__(config, [self._curves, below], name=name)
         if self.temperatures:
             self.controls["temperature"].layout.display = "none"
 

@@ -45,8 +45,7 @@ class CountPanel(LivePanel):
     def __init__(self, total: int = 5, seconds: float = 0.0, name: str | None = None, max_fps: float = 1000) -> None:
         self.total, self.seconds, self.seen, self.shown, self.broken = total, seconds, [], [], ""
         self.view = ipywidgets.HTML()
-        limits = {"alpha_bn": (0.001, 100), "ipc": (1, 10)}
-        super().__init__(RecoverConfig(ipc=1), [self.view], name=name, limits=limits, max_fps=max_fps)
+        super().__init__(RecoverConfig(ipc=1), [self.view], name=name, max_fps=max_fps)
 
     def build(self) -> Counting:
         if self.broken == "build":
@@ -97,7 +96,7 @@ def consistent(panel: LivePanel) -> bool:
     """Whether what is shown is so."""
     state = panel.state
     return (
-        f"<b>{state}</b>" in panel._state_line.value
+        f"<b>{state}</b>" in panel._bar.line.value
         and panel.start_button.disabled == (state in (State.RUNNING, State.STOPPING))
         and panel.pause_button.disabled == (state is not State.RUNNING)
     )
@@ -109,7 +108,7 @@ def test_runs_to_the_end_and_shows_the_last_frame(panel: CountPanel) -> None:
     assert panel.wait(SOON) is State.FINISHED
     assert panel.seen == [1, 2, 3, 4, 5]
     assert panel.shown[-1] == panel.view.value == "5 counted"
-    assert "step 5 of 5" in panel._state_line.value
+    assert "step 5 of 5" in panel._bar.line.value
     assert consistent(panel)
     assert repr(panel) == "<CountPanel: finished, step 5/5>"
 

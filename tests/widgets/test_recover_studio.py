@@ -118,26 +118,26 @@ def test_the_timeline_goes_back_and_returns(studio: RecoverStudio) -> None:
     studio.start()
     studio.wait(SOON)
     live = studio._view.image.value
-    assert studio._timeline.max == 40
-    assert studio._when.value == "live"
-    studio._timeline.set_state({"value": 5})
-    assert studio._when.value == "after step 5"
+    assert studio._timeline.slider.max == 40
+    assert studio._timeline.when.value == "live"
+    studio._timeline.slider.set_state({"value": 5})
+    assert studio._timeline.when.value == "after step 5"
     assert studio._view.image.value != live
-    studio._timeline.set_state({"value": 40})
+    studio._timeline.slider.set_state({"value": 40})
     assert studio._view.image.value == live
 
 
 def test_looking_back_is_not_disturbed_by_the_run(studio: RecoverStudio) -> None:
     studio.steps = 6_000
     studio.start()
-    while studio._timeline.max < 1:
+    while studio._timeline.slider.max < 1:
         after(studio, studio.event.step + 50 if studio.event else 50)
-    studio._timeline.set_state({"value": 0})
+    studio._timeline.slider.set_state({"value": 0})
     shown = studio._view.image.value
     after(studio, studio.event.step + 50)
     time.sleep(0.3)
     assert studio._view.image.value == shown
-    assert "after step 0" in studio._when.value
+    assert "after step 0" in studio._timeline.when.value
 
 
 def test_classes_images_and_starts_are_chosen_between_runs(studio: RecoverStudio) -> None:

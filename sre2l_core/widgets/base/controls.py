@@ -1,41 +1,30 @@
-"""A config field as an ipywidgets control: bounds, default, label and tooltip come from the pydantic model."""
+"""A config field as an ipywidgets control: label, bounds, slider and choices stand on the field (`config.setting`)."""
 
 from __future__ import annotations
 
 from math import floor, log10
-from types import UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import ipywidgets
 from pydantic.fields import FieldInfo
 
-from sre2l_core.config import Config
+from sre2l_core.config import Config, Shown
 from sre2l_core.errors import ConfigError, unknown
+from sre2l_core.registry import catalogue
 
-LABELS = {"alpha_bn": "α_BN", "alpha_tv": "α_TV", "alpha_l2": "α_ℓ2", "ipc": "images / class", "lr": "learning rate"}
-LABELS |= {"first_bn_multiplier": "first layer ×", "roll": "jitter (roll)", "init": "start from"}
-RANGE_BOUNDS = {"crop_scale": (0.01, 1.0, 0.01), "crop_ratio": (0.25, 4.0, 0.05), "roll": (-32, 32, 1)}
-"""Least, greatest and step of pairs (low, high): the models bound these by validators, which cannot be read off."""
-WIDE = 10.0
-"""A float whose own bounds are further apart gets a logarithmic slider."""
-
-MANY = 1000
-"""Whole numbers with a longer range get a field to type in, because a slider could not hit them."""
+CONTROL_WIDTH, LABEL_WIDTH = "276px", "100px"
+"""Three controls stand side by side in a window of 1280 pixels; every label fits."""
 JAVASCRIPT_MAX = 2**53 - 1
+"""Above it a browser rounds whole numbers."""
 
 
-def control(config: Config, name: str, *, low: float | None = None, high: float | None = None) -> Any:
+def control(config: Config, name: str) -> Any:
     """The control of one field of `config`, at its present value.
 
-    Args:
-        config: any of the stages' configs.
-        name: a field of it.
-        low: narrower lower end of a slider; above zero it is the smallest positive value of a logarithmic one.
-        high: narrower upper end of a slider.
-
     Returns:
-        A checkbox, dropdown, field, slider or range slider. Widely bounded floats, such as weights, get a
-        logarithmic slider with the steps 1, 2, 5, 10, …, and "off" at its left end if they may be zero.
+        A checkbox; a dropdown of a literal's or a catalogue's names; a slider between the ends that the field names,
+        logarithmic ones in the steps 1, 2, 5, 10, … with "off" on the left if the field may be zero; or a field to
+        type in.
 
     Raises:
         ConfigError: for an unknown field, or one that no control can edit.
@@ -43,49 +32,29 @@ def control(config: Config, name: str, *, low: float | None = None, high: float 
     fields = type(config).model_fields
     if name not in fields:
         raise unknown(f"{type(config).__name__} field", name, fields)
-    field, value = fields[name], getattr(config, name)
-    kind, optional = _kind(field)
+    field, shown = fields[name], config.shown(name)
     common: dict[str, Any] = {
-        "description": LABELS.get(name, name.replace("_", " ")),
+        "description": f"{shown.label} ({shown.unit})" if shown.unit else shown.label,
         "tooltip": field.description or "",
-        "style": {"description_width": "6em"},
-        "layout": {"width": "24em"},
+        "style": {"description_width": LABEL_WIDTH},
+        "layout": {"width": CONTROL_WIDTH},
     }
-    if optional:
-        raise ConfigError(f"{name} may be left out (None), which no control shows: set it in a cell.")
-    if get_origin(kind) is Literal:
-        return ipywidgets.Dropdown(options=get_args(kind), value=value, **common)
-    if kind is bool:
-        return ipywidgets.Checkbox(value=value, indent=True, **common)
-    common["continuous_update"] = False
-    if kind is str:
-        return ipywidgets.Text(value=value, **common)
-    if name in RANGE_BOUNDS:
-        return _range_slider(name, value, low, high, common)
-    bounds = _bounds(field)
-    least, greatest = bounds.least if low is None else low, bounds.greatest if high is None else high
-    if least is None or greatest is None or kind not in (int, float):
-        raise ConfigError(f"{name} has no bounds or no plain type: give low and high, or set it in a cell.")
-    if kind is int:
-        least, greatest = int(least), min(int(greatest) - bounds.below_greatest, JAVASCRIPT_MAX)
-        editor = ipywidgets.IntSlider if greatest - least <= MANY else ipywidgets.BoundedIntText
-        return editor(value=value, min=least, max=greatest, **common)
-    if (bounds.greatest or greatest) - (bounds.least or 0) <= WIDE:
-        step = (greatest - least) / 100
-        least += step if low is None and bounds.above_least else 0
-        greatest -= step if high is None and bounds.below_greatest else 0
-        return ipywidgets.FloatSlider(value=value, min=least, max=greatest, step=step, readout_format=".2f", **common)
-    steps = ladder(least if least > 0 else greatest / 1e5, greatest)
-    zero = {0.0} if bounds.least == 0 and not bounds.above_least else set()
-    return ipywidgets.SelectionSlider(options=_named({*zero, *steps, value}), value=value, **common)
+    widget = _plain(field, shown, common) if shown.slider is None else _slider(field, shown, common)
+    if widget is None:
+        raise ConfigError(f"no control can edit {name}: set it in a cell.")
+    set_value(widget, getattr(config, name))
+    return widget
 
 
 def set_value(widget: Any, value: Any) -> None:
-    """Set a control from code; a logarithmic slider gets a value between its steps as one more step."""
+    """Set a control from code: one that does not reach so far is extended."""
     if isinstance(widget, ipywidgets.SelectionSlider):
-        known = {number for _, number in widget.options}
-        if value not in known:
-            widget.options = _named({*known, value})
+        widget.options = _named({number for _, number in widget.options} | {value})
+    elif isinstance(widget, ipywidgets.Dropdown) and value not in widget.options:
+        widget.options = (*widget.options, value)
+    elif hasattr(widget, "min"):
+        low, high = value if isinstance(value, tuple) else (value, value)
+        widget.min, widget.max = min(widget.min, low), max(widget.max, high)
     widget.value = value
 
 
@@ -96,40 +65,50 @@ def ladder(low: float, high: float) -> list[float]:
     return [step for step in steps if low <= step <= high]
 
 
+def _plain(field: FieldInfo, shown: Shown, common: dict[str, Any]) -> Any:
+    """A control without a slider; None where the type of the field has none."""
+    kind, bounds = field.annotation, _bounds(field)
+    if get_origin(kind) is Literal:
+        return ipywidgets.Dropdown(options=get_args(kind), **common)
+    if kind is bool:
+        return ipywidgets.Checkbox(indent=True, **common)
+    if kind is str and shown.catalogue:
+        return ipywidgets.Dropdown(options=tuple(catalogue(shown.catalogue)), **common)
+    if kind is str:
+        return ipywidgets.Text(continuous_update=False, **common)
+    if kind is int and len(bounds) == 2:
+        least, greatest = bounds["ge"], min(bounds["le"], JAVASCRIPT_MAX)
+        return ipywidgets.BoundedIntText(least, min=least, max=greatest, continuous_update=False, **common)
+    return None
+
+
+def _slider(field: FieldInfo, shown: Shown, common: dict[str, Any]) -> Any:
+    """A slider between the ends that the field names."""
+    low, high = shown.slider or (0, 1)
+    common["continuous_update"] = False
+    if shown.log:
+        off = {0.0} if _bounds(field).get("ge") == 0 else set()
+        return ipywidgets.SelectionSlider(options=_named(off | {*ladder(low, high)}), **common)
+    whole = int in (field.annotation, *get_args(field.annotation))
+    ends = {"min": low, "max": high, "step": shown.step or (1 if whole else (high - low) / 100)}
+    if get_origin(field.annotation) is tuple:
+        kind = ipywidgets.IntRangeSlider if whole else ipywidgets.FloatRangeSlider
+        common["value"] = (low, high)
+    else:
+        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+        common["value"] = low
+    return kind(**ends, **common) if whole else kind(readout_format=".2f", **ends, **common)
+
+
 def _named(numbers: set[float]) -> list[tuple[str, float]]:
     return [("off" if number == 0 else f"{number:g}", number) for number in sorted(numbers)]
 
 
-def _kind(field: FieldInfo) -> tuple[Any, bool]:
-    """The field's type without None, and whether None was allowed."""
-    if get_origin(field.annotation) in (Union, UnionType):
-        others = [part for part in get_args(field.annotation) if part is not type(None)]
-        return others[0], True
-    return field.annotation, False
-
-
-class _Bounds(NamedTuple):
-    least: float | None
-    greatest: float | None
-    above_least: bool
-    below_greatest: bool
-
-
-def _bounds(field: FieldInfo) -> _Bounds:
-    """What the field's metadata says; `above_least` and `below_greatest` where the bound itself is not allowed."""
-    found: dict[str, float] = {}
+def _bounds(field: FieldInfo) -> dict[str, int]:
+    """The least (`ge`) and greatest (`le`) whole number that the field's metadata allow, as far as they say so."""
+    found: dict[str, int] = {}
     for item in field.metadata:
-        for name in ("ge", "gt", "le", "lt"):
+        for name, inside in (("ge", 0), ("gt", 1), ("le", 0), ("lt", -1)):
             if (bound := getattr(item, name, None)) is not None:
-                found[name] = bound
-    return _Bounds(found.get("ge", found.get("gt")), found.get("le", found.get("lt")), "gt" in found, "lt" in found)
-
-
-def _range_slider(
-    name: str, value: tuple[float, float], low: float | None, high: float | None, common: dict[str, Any]
-) -> Any:
-    least, greatest, step = RANGE_BOUNDS[name]
-    ends = {"min": least if low is None else low, "max": greatest if high is None else high, "step": step}
-    if isinstance(step, int):
-        return ipywidgets.IntRangeSlider(value=value, **ends, **common)
-    return ipywidgets.FloatRangeSlider(value=value, readout_format=".2f", **ends, **common)
+                found[name.replace("t", "e")] = bound + inside
+    return found

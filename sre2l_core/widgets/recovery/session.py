@@ -5,25 +5,24 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import torch
 from PIL import Image
 from torch import Tensor
 
-from sre2l_core import starts, storage
+from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
-from sre2l_core.config import Config, RecoverConfig
+from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import unknown
 from sre2l_core.events import StepEvent
-from sre2l_core.figures import encode
-from sre2l_core.groups import plan
-from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.replay import as_condensed_set, plain
-from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.widgets.base.status import button
+from sre2l_core.widgets.recovery.charts import Curves
+from sre2l_core.widgets.recovery.panel import RecoveryPanel, small
 
 SNAPSHOTS = 60
 """Moments of a run that are kept."""
@@ -56,34 +55,34 @@ class Tape:
         return pages
 
 
-class SessionPanel(LivePanel):
-    """A `LivePanel` over one or more recoveries by name, with a folder and buttons to save and export them.
+class SessionPanel(RecoveryPanel):
+    """A `RecoveryPanel` of one or more recoveries by name, with a folder and buttons to save and export them.
 
     A subclass calls `tape` when it builds its stage, and says which `settings` each recovery has and how a `page` of
     the animation looks. A single recovery has the empty name.
 
     Args:
-        config: see `LivePanel`.
+        teacher: see `RecoveryPanel`.
+        config: see `RecoveryPanel`.
         views: see `LivePanel`.
         folder: where saving and exporting write to, unless told otherwise.
-        options: further arguments of `LivePanel`.
+        options: further arguments of `RecoveryPanel`.
     """
 
-    def __init__(self, config: Config, views: Sequence[Any], *, folder: str | Path, **options: Any) -> None:
+    def __init__(
+        self, teacher: Teacher, config: RecoverConfig, views: Sequence[Any], *, folder: str | Path, **options: Any
+    ) -> None:
         self._taped: tuple[Any, dict[str, Tape]] = (None, {})
+        self._curves = Curves()
         self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
-        save = self._button("Save set", "save", self.save, "sre-save", "Write the images as a condensed set")
-        export = self._button("Export", "film", self.export, "sre-export", "Write session.json and an animation")
+        save, export = (partial(self._guarded, act) for act in (self.save, self.export))
+        save = button("Save set", "save", save, "sre-save", "Write the images as a condensed set")
+        export = button("Export", "film", export, "sre-export", "Write session.json and an animation")
         save.layout.width = "8em"
         self._said = ipywidgets.HTML().add_class("sre-caption")
         row = [self._folder, save, export, self._said]
         kept = ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "align_items": "center"})
-        super().__init__(config, [*views, kept], **options)
-
-    @property
-    def teacher(self) -> Teacher:
-        """The panel's own copy."""
-        raise NotImplementedError
+        super().__init__(teacher, config, [*views, kept], **options)
 
     def settings(self) -> dict[str, RecoverConfig]:
         """Recovery -> its present settings."""
@@ -105,8 +104,20 @@ class SessionPanel(LivePanel):
         stage, tapes = self._taped
         return tapes if stage is self.stage else {}
 
+    @property
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Number of a step -> (step, value) pairs, as `plots.losses_figure` draws them."""
+        with self._lock:
+            return {name: list(points) for name, points in self._curves.points().items()}
+
+    def clear(self) -> None:
+        """Forget the curves."""
+        super().clear()
+        self._curves = Curves()
+
     def record(self, event: StepEvent) -> None:
-        """Keep the images now and then."""
+        """Keep the numbers of every step, and now and then the images."""
+        self._curves.note(event)
         for tape in self.tapes.values():
             tape.note(event)
 
@@ -178,19 +189,3 @@ def _opaque(picture: Image.Image) -> Image.Image:
     """On black: a GIF knows no half-transparent pixels."""
     ground = Image.new("RGBA", picture.size, "black")
     return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
-
-
-def start_pixels(config: RecoverConfig, teacher: Teacher, runtime: Runtime) -> Tensor:
-    """[N, C, H, W] uint8: what a recovery starts from.
-
-    Raises:
-        ConfigError: if it starts from real data.
-    """
-    start, spec = starts.find(config.init), teacher.spec
-    return spec.to_uint8(torch.cat([start(teacher, config, group, None, runtime) for group in plan(config, spec)]))
-
-
-def small(pixels: Tensor) -> Tensor:
-    """Images [N, C, H, W] uint8 on the CPU, wide ones shrunk to what a view shows of them."""
-    pixels = pixels.cpu()
-    return pixels if pixels.shape[-1] <= encode.PIXELATED else encode.shrunk(pixels, encode.TILE_PIXELS)

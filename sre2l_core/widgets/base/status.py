@@ -1,0 +1,84 @@
+"""What stands above every panel's own views: the buttons of its run, how far it is, and what went wrong."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from sre2l_core.events import StepEvent
+from sre2l_core.worker import State
+
+ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
+STYLE = """<style>
+.sre-panel { padding: 4px 2px 8px; }
+.sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
+.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); }
+.sre-panel .sre-caption, .sre-panel .sre-caption .widget-html-content { font-size: 12px; line-height: 1.35; }
+.sre-panel .sre-heading { font-weight: 600; font-size: 12px; line-height: 1.35; }
+.sre-panel .sre-status { font-variant-numeric: tabular-nums; }
+.sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
+.sre-panel progress { vertical-align: middle; margin: -2px 4px 0 0; }
+.sre-panel .widget-readout { text-align: left; min-width: 76px; margin-left: 10px; }
+.sre-panel .widget-readout.overflow { box-shadow: none; }
+.sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
+.sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
+</style>"""
+"""Of everything in a panel."""
+
+
+def button(text: str, icon: str, act: Callable[[], Any], css: str, tooltip: str) -> Any:
+    """A button that does one thing."""
+    made = ipywidgets.Button(description=text, icon=icon, tooltip=tooltip, layout={"width": "7.2em"})
+    made.on_click(lambda _: act())
+    return made.add_class(css)
+
+
+class RunBar(ipywidgets.HBox):
+    """Start, Pause, Stop and Reset, and beside them the state and the progress of the run."""
+
+    def __init__(
+        self, start: Callable[[], Any], pause: Callable[[], Any], stop: Callable[[], Any], reset: Callable[[], Any]
+    ) -> None:
+        self.buttons = (
+            button("Start", "play", start, "sre-start", "Start, or go on after a pause"),
+            button("Pause", "pause", pause, "sre-pause", "Pause after the step under way"),
+            button("Stop", "stop", stop, "sre-stop", "End here; what was made stays"),
+            button("Reset", "undo", reset, "sre-reset", "Stop and go back to the beginning"),
+        )
+        self.line = ipywidgets.HTML().add_class("sre-status")
+        super().__init__([*self.buttons, self.line], layout={"flex_flow": "row wrap", "align_items": "center"})
+
+    def show(self, state: State, event: StepEvent | None) -> None:
+        """Offer what is possible in this state, and say how far the run is."""
+        start, pause, stop, reset = self.buttons
+        start.description = "Resume" if state in (State.PAUSED, State.PAUSING) else "Start"
+        start.disabled = state in (State.RUNNING, State.STOPPING)
+        pause.disabled = state is not State.RUNNING
+        stop.disabled = state in (State.IDLE, State.STOPPING) or state.over
+        reset.disabled = state is State.IDLE
+        step, total = (event.step, event.total) if event else (0, 1)
+        busy = state is not State.IDLE and not state.over
+        words = f"step {step} of {total}" if event else "preparing" if busy else "ready"
+        bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
+        self.line.value = f'<span style="margin-left: 8px">{bar} <b>{state}</b> · {words}</span>'
+
+
+class ErrorLine(ipywidgets.HTML):
+    """What went wrong, in one line with the details behind it; takes no room while all is well."""
+
+    def __init__(self) -> None:
+        super().__init__(layout={"display": "none"})
+        self.message = ""
+        self.add_class("sre-error")
+
+    def say(self, error: BaseException | str, details: str = "") -> None:
+        """Say what went wrong; an empty text says that nothing did."""
+        self.message = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
+        text = f'<span role="alert" style="color: {ERROR_COLOUR}">{html.escape(self.message)}</span>'
+        if details:
+            text += f"<details><summary>Details</summary><pre>{html.escape(details)}</pre></details>"
+        self.value = text if self.message else ""
+        self.layout.display = None if self.message else "none"

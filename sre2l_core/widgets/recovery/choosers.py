@@ -1,0 +1,62 @@
+"""What people choose beside the settings: the classes that are recovered, the moment that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ipywidgets
+
+from sre2l_core.data import DatasetSpec
+from sre2l_core.widgets.base.controls import LABEL_WIDTH
+from sre2l_core.widgets.recovery.view import short_names
+
+
+class ClassChooser(ipywidgets.HBox):
+    """Tags with the names of classes."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+        self.tags = ipywidgets.TagsInput(allow_duplicates=False, layout={"width": "700px"}).add_class("sre-classes")
+        label = ipywidgets.Label("classes", layout={"width": LABEL_WIDTH, "justify_content": "flex-end"})
+        super().__init__([label, self.tags], layout={"align_items": "center"})
+
+    def ids(self, tags: Sequence[str]) -> list[str]:
+        """Class ids of these tags."""
+        return [self._ids[tag] for tag in tags]
+
+    def show(self, spec: DatasetSpec, ids: Sequence[str]) -> None:
+        """Show these classes of a dataset; where two have one name, the id tells them apart."""
+        names = short_names(spec, range(spec.num_classes))
+        both = list(zip(names, spec.classes, strict=True))
+        self._ids = {name if names.count(name) == 1 else f"{name} ({one})": one for name, one in both}
+        tags = {one: tag for tag, one in self._ids.items()}
+        self.tags.allowed_tags = []  # or those of another dataset would be refused
+        self.tags.value = [tags[one] for one in ids]
+        self.tags.allowed_tags = list(self._ids)
+
+    def enable(self, enabled: bool) -> None:
+        """Let people choose or not; ipywidgets' page lets a disabled TagsInput look and work as ever."""
+        self.tags.disabled = not enabled
+        (self.tags.remove_class if enabled else self.tags.add_class)("sre-off")
+
+
+class Timeline(ipywidgets.HBox):
+    """A slider over the moments of a run; at its right end it follows the run."""
+
+    def __init__(self) -> None:
+        self.slider = ipywidgets.IntSlider(0, 0, 0, description="timeline", disabled=True, readout=False)
+        self.slider.layout.width = "440px"
+        self.when = ipywidgets.HTML().add_class("sre-caption")
+        row = [self.slider.add_class("sre-timeline"), self.when]
+        super().__init__(row, layout={"flex_flow": "row wrap", "align_items": "center"})
+
+    @property
+    def follows(self) -> bool:
+        """Whether the present moment is shown."""
+        return bool(self.slider.value == self.slider.max)
+
+    def extend(self, last: int, *, follow: bool) -> None:
+        """Reach to the moment with this number, and go there if it should follow."""
+        self.slider.disabled, self.slider.max = last < 1, last
+        if follow:
+            self.slider.value, self.when.value = last, "live"

@@ -1,0 +1,121 @@
+"""`RecoveryPanel`: a panel of one or more recoveries on a teacher of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sre2l_core import starts
+from sre2l_core.artifacts import Teacher
+from sre2l_core.config import RecoverConfig
+from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.figures import encode
+from sre2l_core.groups import Group
+from sre2l_core.registry import catalogue
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
+from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView, columns_of, short_names
+from sre2l_core.worker import State
+
+CLASSES = 10
+"""So many are recovered where no classes are named."""
+
+
+class RecoveryPanel(LivePanel):
+    """A `LivePanel` whose stage is made of recoveries.
+
+    Args:
+        teacher: stage 1's result; the panel works on a copy, because recovery listens to BatchNorm layers that other
+            cells may use meanwhile.
+        config: see `LivePanel`; `fitting` makes one that fits into a panel.
+        views: see `LivePanel`.
+        data: real data, for starts other than noise.
+        runtime: device and precision; the best there is by default.
+        options: further arguments of `LivePanel`.
+    """
+
+    config: RecoverConfig
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        config: RecoverConfig,
+        views: Sequence[Any],
+        *,
+        data: Dataset | None = None,
+        runtime: Runtime | None = None,
+        **options: Any,
+    ) -> None:
+        self._own_teacher = own_copy(teacher)
+        self._data, self._runtime = data, runtime or Runtime.auto()
+        self._labels: list[int] = []
+        super().__init__(config, views, **options)
+        if data is None and "init" in self.controls:
+            makers = catalogue("starts").items()
+            with self.moved_by_code():
+                self.controls["init"].options = tuple(name for name, start in makers if not start.needs_data)
+            self._show_config()
+
+    @property
+    def teacher(self) -> Teacher:
+        """The panel's own copy."""
+        return self._own_teacher
+
+    def clear(self) -> None:
+        """Know the images of the next run."""
+        self._groups(self.config)
+
+    def start_pixels(self) -> Tensor:
+        """[N, C, H, W] uint8: what a recovery starts from; raises `ConfigError` without the data that this needs."""
+        config, teacher, spec = self.config, self.teacher, self.teacher.spec
+        start, groups = starts.find(config.init), plan(config, spec)
+        return spec.to_uint8(torch.cat([start(teacher, config, group, self._data, self._runtime) for group in groups]))
+
+    @property
+    def columns(self) -> int:
+        """Images in a row."""
+        return columns_of(self._labels, self.teacher.spec.resolution)
+
+    @property
+    def names(self) -> list[str]:
+        """What each image shows."""
+        return short_names(self.teacher.spec, self._labels)
+
+    def _recovery(self, config: RecoverConfig) -> Recovery:
+        groups = self._groups(config)
+        return Recovery(self.teacher, groups, config, runtime=self._runtime, data=self._data)
+
+    def _groups(self, config: RecoverConfig) -> tuple[Group, ...]:
+        groups = tuple(plan(config, self.teacher.spec))
+        self._labels = [label for group in groups for label in group.labels]
+        return groups
+
+    def _frame(self, view: RecoveryView, recovery: Recovery, watched: int = 0) -> RecoveryFrame:
+        """What a view shows of a recovery; the teacher is asked for certain where the picture will stay."""
+        rests = recovery.done or self.state is not State.RUNNING
+        return view.frame(recovery, now=rests, watched=min(watched, len(recovery.targets) - 1))
+
+
+def own_copy(teacher: Teacher) -> Teacher:
+    """The same teacher with a network of its own."""
+    return replace(teacher, net=copy.deepcopy(teacher.net))
+
+
+def fitting(config: RecoverConfig, spec: DatasetSpec, classes: int = CLASSES) -> RecoverConfig:
+    """The config with few enough classes for one panel, all of them in one group."""
+    chosen = config.only_classes
+    if chosen is None or not set(chosen) <= set(spec.classes):
+        chosen = spec.classes[:classes]
+    return config.but(only_classes=chosen, group_size=len(chosen), stack=1, snapshot_every=None)
+
+
+def small(pixels: Tensor) -> Tensor:
+    """Images [N, C, H, W] uint8 on the CPU, wide ones shrunk to what a view shows of them."""
+    pixels = pixels.cpu()
+    return pixels if pixels.shape[-1] <= encode.PIXELATED else encode.shrunk(pixels, encode.TILE_PIXELS)
