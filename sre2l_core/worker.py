@@ -241,11 +241,11 @@ class Run:
         with self._condition:  # all at once: two sliders that belong together must not act in different steps
             changes, self._changes = self._changes, {}
         if changes:
-            self._guarded(self._retune_stage, **changes)
-
-    def _retune_stage(self, **changes: Any) -> None:
-        self._check_retunable()
-        self.stage.retune(**changes)
+            try:
+                self._check_retunable()
+                self.stage.retune(**changes)
+            except Exception:  # a refused change does not end the run
+                self.problems.append(traceback.format_exc())
 
     def _check_retunable(self) -> None:
         if self.stage is not None and not hasattr(self.stage, "retune"):
