@@ -42,6 +42,11 @@ class State(StrEnum):
         """Whether nothing follows."""
         return self in (State.STOPPED, State.FINISHED, State.FAILED)
 
+    @property
+    def busy(self) -> bool:
+        """Whether the run was started and is not over."""
+        return self is not State.IDLE and not self.over
+
 
 Stage = Iterable["StepEvent"]
 RunListener = Callable[["Run"], Any]

@@ -398,3 +398,10 @@ def test_what_lies_beyond_a_slider_is_set_in_a_cell_and_shown(studio: RecoverStu
     with pytest.raises(ConfigError, match="lr"):
         studio.lr = 200.0
     assert studio.controls["lr"].value == studio.lr == 20.0
+
+
+def test_a_class_that_the_teacher_does_not_know_is_refused(tiny_teacher: Teacher, cpu: Runtime) -> None:
+    config = CONFIG.but(only_classes=("bee", "eeel"))
+    for make in (lambda: RecoverStudio(tiny_teacher, config), lambda: SideBySide(tiny_teacher, config, {"lr": 1})):
+        with pytest.raises(ConfigError, match="eel"):
+            make()
