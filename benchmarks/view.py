@@ -30,7 +30,7 @@ from sre2l_core.stages.recover import Recovery, plan
 from sre2l_core.worker import Run
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import RecoverStudio
-from sre2l_core.widgets.base.panel import _Work
+from sre2l_core.widgets.base.panel import LivePanel
 runtime = Runtime.auto("cpu")
 teacher = network({network!r}, {resolution}, 10, **{options})
 config = RecoverConfig(ipc={ipc}, steps=1_000_000, flip=0, group_images=10, first_bn_multiplier=1)
@@ -43,7 +43,7 @@ def listening(self, **changes):
     retune(self, **changes)
 Recovery.retune = listening
 spent = [0.0, 0.0]
-publish, step = _Work.publish, Recovery.step
+publish, step = LivePanel._on_frame, Recovery.step
 def timed(call, index):
     def clocked(*args):
         start = time.thread_time()
@@ -52,10 +52,10 @@ def timed(call, index):
         finally:
             spent[index] += time.thread_time() - start
     return clocked
-_Work.publish, Recovery.step = timed(publish, 0), timed(step, 1)
+LivePanel._on_frame, Recovery.step = timed(publish, 0), timed(step, 1)
 def headless(seconds):
     recovery = Recovery(studio.teacher, plan(studio.config, teacher.spec), studio.config, runtime=runtime)
-    run = Run(recovery)
+    run = Run(lambda: recovery)
     run.start()
     time.sleep(0.3)
     steps, start = recovery.step_count, time.perf_counter()

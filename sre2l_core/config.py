@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -68,6 +68,13 @@ class Config(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(explain(type(self).__name__, error)) from None
+
+    if not TYPE_CHECKING:  # a type checker would let any name pass
+
+        def __getattr__(self, name: str) -> Any:
+            """In a config made before a term brought its weight, that weight has its default."""
+            late = type(self).model_fields.get(name)
+            return super().__getattr__(name) if late is None else late.get_default()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

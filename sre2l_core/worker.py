@@ -42,6 +42,11 @@ class State(StrEnum):
         """Whether nothing follows."""
         return self in (State.STOPPED, State.FINISHED, State.FAILED)
 
+    @property
+    def busy(self) -> bool:
+        """Whether the run was started and is not over."""
+        return self is not State.IDLE and not self.over
+
 
 Stage = Iterable["StepEvent"]
 RunListener = Callable[["Run"], Any]
@@ -241,11 +246,11 @@ class Run:
         with self._condition:  # all at once: two sliders that belong together must not act in different steps
             changes, self._changes = self._changes, {}
         if changes:
-            self._guarded(self._retune_stage, **changes)
-
-    def _retune_stage(self, **changes: Any) -> None:
-        self._check_retunable()
-        self.stage.retune(**changes)
+            try:
+                self._check_retunable()
+                self.stage.retune(**changes)
+            except Exception:  # a refused change does not end the run
+                self.problems.append(traceback.format_exc())
 
     def _check_retunable(self) -> None:
         if self.stage is not None and not hasattr(self.stage, "retune"):

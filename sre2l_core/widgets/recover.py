@@ -20,12 +20,11 @@ from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.terms import all_terms
-from sre2l_core.widgets.base.controls import CONTROL_WIDTH, LABEL_WIDTH
 from sre2l_core.widgets.recovery.charts import in_words, layers_chart, losses_chart
-from sre2l_core.widgets.recovery.choosers import ClassChooser, Timeline
-from sre2l_core.widgets.recovery.panel import fitting, own_copy, small
+from sre2l_core.widgets.recovery.choosers import Choosers, Timeline
+from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy, small
 from sre2l_core.widgets.recovery.session import SessionPanel
-from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView, titled
+from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
@@ -72,8 +71,7 @@ class RecoverStudio(SessionPanel):
         self._live: RecoveryFrame | None = None
         self._start: list[tuple[int, Tensor]] = []
         config = fitting(config or RecoverConfig(ipc=1, steps=300), first.spec)
-        few = int((config.shown("ipc").slider or (1, 1))[1])
-        config = config.but(ipc=min(config.ipc, few), steps=max(1, config.steps))
+        config = config.but(ipc=min(config.ipc, IMAGES), steps=max(1, config.steps))
         super().__init__(first, config, self._views(), folder=folder, data=data, runtime=runtime, name=name)
         self._show_config()
 
@@ -101,7 +99,7 @@ class RecoverStudio(SessionPanel):
             self.config = fitting(self.config, spec)
             self._show_config()
             if not self.reset():
-                self._show_empty()
+                self._guarded(self.clear)
 
     @property
     def only_classes(self) -> tuple[str, ...]:
@@ -113,8 +111,7 @@ class RecoverStudio(SessionPanel):
         ids = tuple(ids)
         if not ids:
             raise ConfigError("choose at least one class")
-        for one in set(ids) - set(self.teacher.spec.classes):
-            raise unknown("class id", one, self.teacher.spec.classes)
+        fitting(self.config.but(only_classes=ids), self.teacher.spec)  # or an unknown class would stop the next run
         with self._lock:
             if self.busy:
                 raise ConfigError("the classes cannot change while a recovery runs: stop it first")
@@ -143,17 +140,11 @@ class RecoverStudio(SessionPanel):
 
     # What `LivePanel` asks for.
 
-    def build(self) -> Recovery:
-        """Make the recovery of a run from the present settings."""
-        with self._lock:
-            recovery = self._recovery(self.config)
-        self.tape(recovery, {"": recovery})
-        return recovery
-
     def look(self, stage: Recovery, event: StepEvent) -> _Frame:
         """Encode images, curves and bars."""
         images = self._frame(self._view, stage, self.watched)
-        losses = losses_chart(self.curves, event.total, stage.changes)
+        with self._lock:
+            losses = losses_chart(self._curves.points(), event.total, stage.changes)
         return _Frame(images, losses, layers_chart(images.distances), in_words(event, images.recognised))
 
     def show(self, frame: _Frame) -> None:
@@ -183,7 +174,7 @@ class RecoverStudio(SessionPanel):
     def changed(self, changes: dict[str, Any]) -> None:
         """Show the start anew where another is chosen between runs."""
         if not self.busy and changes.keys() & {"ipc", "init", "only_classes"} and not self.reset():
-            self._show_empty()
+            self._guarded(self.clear)
 
     def picture(self) -> Image.Image | None:
         """The images of the last frame."""
@@ -202,37 +193,29 @@ class RecoverStudio(SessionPanel):
         beside = ipywidgets.VBox([self._watched.add_class("sre-watched"), self._view.crop_caption])
         beside.layout.width = "180px"
         crop = ipywidgets.HBox([self._view.crop, beside], layout={"margin": "0 0 0 12px"})
-        self._timeline = Timeline()
+        self._choosers, self._timeline = Choosers(list(self._teachers)), Timeline()
+        self._teacher, self._classes = self._choosers.teacher, self._choosers.tags
+        self.listen(self._teacher, self._choose_teacher, "name")
+        self.listen(self._classes, self._choose_classes, "tags")
         self.listen(self._timeline.slider, self._go_to, "moment")
         charts = [titled("Loss (terms unweighted)", self._chart), titled("BatchNorm mismatch by layer", self._layers)]
-        top = {"flex_flow": "row wrap", "align_items": "flex-start"}
         return [
-            ipywidgets.HBox(self._choosers(), layout={"flex_flow": "row wrap", "align_items": "center"}),
-            ipywidgets.HBox([self._view, crop], layout=top | {"margin": "8px 0 0"}),
+            self._choosers,
+            ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"}),
             self._timeline,
-            ipywidgets.HBox(charts, layout=top),
+            ipywidgets.HBox(charts, layout=ROW),
         ]
-
-    def _choosers(self) -> list[Any]:
-        shape: dict[str, Any] = {"style": {"description_width": LABEL_WIDTH}, "layout": {"width": CONTROL_WIDTH}}
-        self._teacher = ipywidgets.Dropdown(options=list(self._teachers), description="teacher", **shape)
-        self.listen(self._teacher, self._choose_teacher, "name")
-        self._chooser = ClassChooser()
-        self._classes = self._chooser.tags
-        self.listen(self._classes, self._choose_classes, "tags")
-        return [self._teacher, self._chooser] if len(self._teachers) > 1 else [self._chooser]
 
     def _choose_teacher(self, name: str) -> None:
         self.teacher = name
 
     def _choose_classes(self, tags: Sequence[str]) -> None:
-        self.only_classes = self._chooser.ids(tags)
+        self.only_classes = self._choosers.ids(tags)
 
     def _show_config(self) -> None:
         super()._show_config()
         with self.moved_by_code():
-            self._teacher.value = self._chosen
-            self._chooser.show(self.teacher.spec, self.only_classes)
+            self._choosers.show(self._chosen, self.teacher.spec, self.only_classes)
 
     @property
     def _snapshots(self) -> list[tuple[int, Tensor]]:
@@ -254,5 +237,4 @@ class RecoverStudio(SessionPanel):
     def _render(self) -> None:
         super()._render()
         if not self._closed:
-            self._teacher.disabled = self.busy
-            self._chooser.enable(not self.busy)
+            self._choosers.enable(not self.busy)

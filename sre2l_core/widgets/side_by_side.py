@@ -16,14 +16,13 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
-from sre2l_core.figures import colours, encode
-from sre2l_core.figures.curves import line_chart
+from sre2l_core.figures import colours, encode, svg
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import SIDES, Pair
 from sre2l_core.widgets.base.controls import control, set_value
-from sre2l_core.widgets.recovery.panel import fitting, small
+from sre2l_core.widgets.recovery.panel import IMAGES, fitting, small
 from sre2l_core.widgets.recovery.session import SessionPanel
-from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView, titled
+from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
 
 WIDTH = 400
 """CSS pixels for the images of a side."""
@@ -78,7 +77,7 @@ class SideBySide(SessionPanel):
         if fixed := SHARED & right.keys():
             raise ConfigError(f"both sides start from the same noise and end together: {sorted(fixed)} cannot differ")
         config = fitting(config, teacher.spec)
-        config = config.but(ipc=min(config.ipc, 10))
+        config = config.but(ipc=min(config.ipc, IMAGES))
         differing = config.but(**right)
         self._differs = {field: getattr(differing, field) for field in right}
         self._names = dict(zip(SIDES, names, strict=True))
@@ -86,13 +85,12 @@ class SideBySide(SessionPanel):
         """Field -> the right side's own control."""
         self._views = {side: RecoveryView(WIDTH, self._names[side]) for side in SIDES}
         self._chart = ipywidgets.HTML().add_class("sre-loss")
-        row = {"flex_flow": "row wrap", "align_items": "flex-start"}
         columns = [ipywidgets.VBox([view, view.crop, view.crop_caption]) for view in self._views.values()]
         for view, column in zip(self._views.values(), columns, strict=True):
             view.layout.width, column.layout.margin = f"{WIDTH}px", "8px 16px 0 0"
         views = [
-            ipywidgets.HBox(list(self.right_controls.values()), layout=row),
-            ipywidgets.HBox(columns, layout=row),
+            ipywidgets.HBox(list(self.right_controls.values()), layout=ROW),
+            ipywidgets.HBox(columns, layout=ROW),
             titled("Cross-entropy and BatchNorm mismatch of both", self._chart),
         ]
         super().__init__(teacher, config, views, data=data, runtime=runtime, folder=folder, name=name)
@@ -126,19 +124,13 @@ class SideBySide(SessionPanel):
         left = {f"left.{field}": value for field, value in both.items()}
         return left | {f"right.{field}": value for field, value in both.items() if field not in self._differs}
 
-    def build(self) -> Pair:
-        """Make both recoveries: the same groups and seed, and so the same noise and places of the crops."""
-        with self._lock:
-            sides = {side: self._recovery(config) for side, config in self.settings().items()}
-        pair = Pair(**sides)
-        self.tape(pair, sides)
-        return pair
-
     def look(self, stage: Pair, event: StepEvent) -> _Frame:
         """Encode both sides and the curves."""
         images = {side: self._frame(self._views[side], stage.of(side)) for side in SIDES}
         words = [f"{self._names[side]}: the teacher recognises {images[side].recognised:.0%}" for side in SIDES]
-        return _Frame(images, self._curve_chart(event.total), " · ".join(words))
+        with self._lock:
+            chart = self._curve_chart(event.total)
+        return _Frame(images, chart, " · ".join(words))
 
     def show(self, frame: _Frame) -> None:
         """Write both sides."""
@@ -193,12 +185,12 @@ class SideBySide(SessionPanel):
                 set_value(widget, self._differs[field])
 
     def _curve_chart(self, steps: int) -> str:
-        names, points = terms.legend(), self.curves
+        names, points = terms.legend(), self._curves.points()
         shown = [(side, term) for side in SIDES for term in COMPARED]
         series = {f"{names[term]}, {self._names[side]}": points.get(f"{side} {term}", ()) for side, term in shown}
         words = "Cross-entropy and BatchNorm mismatch of both sides over the steps. "
         words += ", ".join(f"{name} {line[-1][1]:.3g}" for name, line in series.items() if line)
         styles = [(colours.of_term(term), SIDES.index(side)) for side, term in shown]
-        return line_chart(
+        return svg.line_chart(
             series, label=words, log=True, x_label="step", x_max=steps, width=760, height=200, styles=styles
         )

@@ -31,6 +31,17 @@ def test_every_field_has_a_control_or_says_where_to_set_it(config: Config, name:
             config.but(**{name: getattr(widget, end)})
 
 
+SLIDERS = [(config, name) for config, name in FIELDS if config.shown(name).slider]
+
+
+@pytest.mark.parametrize(("config", "name"), SLIDERS, ids=[f"{type(c).__name__}.{n}" for c, n in SLIDERS])
+def test_the_ends_of_a_slider_are_allowed(config: Config, name: str) -> None:
+    low, high = config.shown(name).slider
+    assert low < high
+    for value in [(low, high)] if isinstance(getattr(config, name), tuple) else (low, high):
+        config.but(**{name: value})
+
+
 class Shown(Config):
     """Fields with known display data."""
 

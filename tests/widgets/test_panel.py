@@ -165,6 +165,39 @@ def test_a_slider_moved_in_the_browser_counts_like_an_attribute(panel: CountPane
     assert panel.ipc == 3
 
 
+def test_a_widget_moved_by_code_is_not_listened_to(panel: CountPanel) -> None:
+    heard: list[int] = []
+    widget = ipywidgets.IntSlider(0, 0, 9)
+    panel.listen(widget, lambda step: heard.append(step), "step")
+    with panel.moved_by_code():
+        widget.value = 1
+        with panel.moved_by_code():
+            widget.value = 2
+        widget.value = 3
+    widget.value = 4
+    with pytest.raises(ArithmeticError), panel.moved_by_code():
+        raise ArithmeticError
+    widget.value = 5
+    panel.close()
+    widget.value = 6
+    assert heard == [4, 5]
+
+
+def test_what_a_listener_refuses_is_said_until_something_is_accepted(panel: CountPanel) -> None:
+    def refuse(count: int) -> None:
+        if count > 3:
+            raise ConfigError(f"{count} are too many")
+        panel.change(ipc=count)
+
+    widget = ipywidgets.IntSlider(0, 0, 9)
+    panel.listen(widget, refuse, "count")
+    widget.value = 5
+    assert panel.error == "ConfigError: 5 are too many"
+    assert panel.ipc == 1
+    widget.value = 2
+    assert (panel.error, panel.ipc) == ("", 2)
+
+
 def test_values_out_of_bounds_change_nothing(panel: CountPanel) -> None:
     with pytest.raises(ConfigError, match="alpha_bn"):
         panel.alpha_bn = -1

@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import re
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +17,13 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
+from sre2l_core.figures import colours
+from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery, plan
 from sre2l_core.stages.recover.replay import replay
 from sre2l_core.widgets import RecoverStudio, SideBySide
-from sre2l_core.worker import State
+from sre2l_core.worker import Run, State
 
 CONFIG = RecoverConfig(ipc=1, steps=40, crop_scale=(0.3, 1.0), flip=0)
 SOON = 60.0
@@ -303,3 +308,100 @@ def test_side_by_side_is_animated_with_both_grids_under_their_names(
     assert made[0] != made[1] != noise[1]
     assert first.crop((0, 0, middle, 20)).getbbox() is not None, "no name over the left side"
     pair.close()
+
+
+def test_a_slider_reaches_the_recovery_in_four_calls(studio: RecoverStudio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of the package between the front end's message and `Recovery.retune`, without the worker's own loop."""
+    calls: list[str] = []
+
+    def noted(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def noting(self: object, **changes: object) -> object:
+            own = [frame for frame in traceback.extract_stack() if f"{os.sep}sre2l_core{os.sep}" in frame.filename]
+            inside = (
+                "set_state",
+                "_work",
+                "_take_steps",
+                "noting",
+            )  # what waits for a message, the worker's loop, this
+            calls.extend(frame.name for frame in own if frame.name not in inside)
+            calls.append(f"{owner.__name__}.{name}")
+            return original(self, **changes)
+
+        monkeypatch.setattr(owner, name, noting)
+
+    noted(Run, "retune")
+    noted(Recovery, "retune")
+    studio.steps = 100_000
+    studio.start()
+    after(studio, 3)
+    studio.controls["alpha_bn"].set_state({"index": 0})
+    after(studio, studio.event.step + 3)
+    studio.stop()
+    assert studio.wait(SOON) is State.STOPPED
+    assert calls == ["heard", "change", "Run.retune", "_hand_over_changes", "Recovery.retune"]
+
+
+def test_a_new_term_gets_a_slider_a_curve_and_a_legend(
+    new_term: str, tiny_teacher: Teacher, cpu: Runtime, tmp_path: Path
+) -> None:
+    """One `register`: what the panel, the curves and the figure show of it comes from the `Term` alone."""
+    studio = RecoverStudio(tiny_teacher, CONFIG, runtime=cpu, folder=tmp_path)
+    slider = studio.controls["alpha_mean"]
+    assert (slider.description, slider.tooltip) == ("α_mean", "weight of the mean brightness")
+    assert [name for name, _ in slider.options] == [
+        "off",
+        "0.01",
+        "0.02",
+        "0.05",
+        "0.1",
+        "0.2",
+        "0.5",
+        "1",
+        "2",
+        "5",
+        "10",
+    ]
+    studio.steps = 100_000
+    studio.start()
+    after(studio, 3)
+    slider.set_state({"index": 5})
+    after(studio, studio.event.step + 3)
+    studio.alpha_mean = 50
+    after(studio, studio.event.step + 3)
+    studio.stop()
+    assert studio.wait(SOON) is State.STOPPED
+    assert studio.error == ""
+    assert slider.value == studio.recovery.config.alpha_mean == 50
+    assert [change["new"] for change in studio.log["changes"]] == [0.2, 50]
+    assert len(studio.curves[new_term]) == studio.recovery.step_count - studio.log["changes"][0]["step"]
+    for text in (studio.status, studio._chart.value):
+        assert "mean brightness" in text
+    line = re.search(rf'<polyline fill="none" stroke="{colours.of_term(new_term)}"', studio._chart.value)
+    assert line, "no curve in the colour of the term"
+    studio.close()
+
+
+def test_the_choice_of_starts_depends_on_the_data(studio: RecoverStudio, tiny_teacher: Teacher, cpu: Runtime) -> None:
+    assert set(studio.controls["init"].options) == set(catalogue("starts"))
+    without = RecoverStudio(tiny_teacher, CONFIG, runtime=cpu, name="without data")
+    assert without.controls["init"].options == ("noise",)
+    assert without.error == ""
+    without.close()
+
+
+def test_what_lies_beyond_a_slider_is_set_in_a_cell_and_shown(studio: RecoverStudio) -> None:
+    studio.lr = 20.0
+    studio.roll = (-40, 3)
+    assert (studio.controls["lr"].value, studio.controls["roll"].value) == (20.0, (-40, 3))
+    with pytest.raises(ConfigError, match="lr"):
+        studio.lr = 200.0
+    assert studio.controls["lr"].value == studio.lr == 20.0
+
+
+def test_a_class_that_the_teacher_does_not_know_is_refused(tiny_teacher: Teacher, cpu: Runtime) -> None:
+    config = CONFIG.but(only_classes=("bee", "eeel"))
+    for make in (lambda: RecoverStudio(tiny_teacher, config), lambda: SideBySide(tiny_teacher, config, {"lr": 1})):
+        with pytest.raises(ConfigError, match="eel"):
+            make()

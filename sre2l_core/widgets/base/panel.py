@@ -23,8 +23,10 @@ import ipywidgets
 
 from sre2l_core.config import Config
 from sre2l_core.widgets.base.controls import CONTROL_WIDTH, control, set_value
-from sre2l_core.widgets.base.running import MAX_FPS, RunBox
+from sre2l_core.widgets.base.running import RunBox
 
+MAX_FPS = 9
+"""Upper bound on frames a second: enough to look alive, and each costs the worker time."""
 GRID = {"grid_template_columns": f"repeat(auto-fill, {CONTROL_WIDTH})", "grid_gap": "0 6px", "align_items": "center"}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,9 +20,6 @@ from sre2l_core.widgets.base.status import STYLE, ErrorLine, RunBar
 from sre2l_core.widgets.base.still import StillBox
 from sre2l_core.widgets.base.tree import close_all, serialise
 from sre2l_core.worker import Run, Stage, State
-
-MAX_FPS = 9
-"""Upper bound on frames a second: enough to look alive, and each costs the worker time."""
 
 _boxes: WeakValueDictionary[str, RunBox] = WeakValueDictionary()
 """By name: those whose cell may be run again."""
@@ -43,11 +41,10 @@ class RunBox(StillBox):
         self._run: Run | None = None
         self._last: Run | None = None
         self._max_fps, self._closed = max_fps, False
-        acts = (self._start_or_resume, self.pause, self.stop, self.reset)
-        self._bar = RunBar(*(lambda act=act: self._guarded(act) for act in acts))
+        acts = (lambda: self.resume() or self.start(), self.pause, self.stop, self.reset)
+        self._bar = RunBar(*(partial(self._guarded, act) for act in acts))
         self.start_button, self.pause_button, self.stop_button, self.reset_button = self._bar.buttons
-        self._numbers = ipywidgets.HTML().add_class("sre-numbers")
-        self._error = ErrorLine()
+        self._numbers, self._error = ipywidgets.HTML().add_class("sre-numbers"), ErrorLine()
         super().__init__([ipywidgets.HTML(STYLE), self._bar, editors, self._numbers, self._error, *views])
         self.add_class("sre-panel")
         serialise(self, self._lock)
@@ -56,7 +53,7 @@ class RunBox(StillBox):
             previous.stop()
         _boxes[self.name] = self
         with self._lock:
-            self._show_empty()
+            self._guarded(self.clear)
             self._render()
 
     def __repr__(self) -> str:
@@ -107,8 +104,7 @@ class RunBox(StillBox):
     @property
     def busy(self) -> bool:
         """Whether a run was started and is not over."""
-        state = self.state
-        return state is not State.IDLE and not state.over
+        return self.state.busy
 
     @property
     def error(self) -> str:
@@ -127,7 +123,7 @@ class RunBox(StillBox):
                 return False
             self._complain("")
             self._run = None
-            self._show_empty()
+            self._guarded(self.clear)
             self._run = self._last = Run(
                 self.build,
                 after=self._last,  # both may use the same network
@@ -161,7 +157,7 @@ class RunBox(StillBox):
                 return False
             run.stop()  # a run that is finishing its last step is no longer listened to
             self._complain("")
-            self._show_empty()
+            self._guarded(self.clear)
             self._render()
             return True
 
@@ -209,11 +205,6 @@ class RunBox(StillBox):
         except Exception as error:
             self._complain(error)
 
-    def _start_or_resume(self) -> None:
-        with self._lock:
-            if not self.resume():
-                self.start()
-
     def _on_step(self, run: Run) -> None:
         with self._lock:
             if self._shows(run) and run.event is not None:
@@ -247,9 +238,6 @@ class RunBox(StillBox):
 
     def _shows(self, run: Run) -> bool:
         return run is self._run and not self._closed
-
-    def _show_empty(self) -> None:
-        self._guarded(self.clear)
 
     def _render(self) -> None:
         """Buttons, state and progress, from what is so now."""

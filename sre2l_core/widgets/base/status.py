@@ -60,8 +60,7 @@ class RunBar(ipywidgets.HBox):
         stop.disabled = state in (State.IDLE, State.STOPPING) or state.over
         reset.disabled = state is State.IDLE
         step, total = (event.step, event.total) if event else (0, 1)
-        busy = state is not State.IDLE and not state.over
-        words = f"step {step} of {total}" if event else "preparing" if busy else "ready"
+        words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
         self.line.value = f'<span style="margin-left: 8px">{bar} <b>{state}</b> · {words}</span>'
 

@@ -1,4 +1,4 @@
-"""What people choose beside the settings: the classes that are recovered, the moment that is shown."""
+"""What people choose beside the settings: the teacher, the classes, the moment that is shown."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from collections.abc import Sequence
 import ipywidgets
 
 from sre2l_core.data import DatasetSpec
-from sre2l_core.widgets.base.controls import LABEL_WIDTH
+from sre2l_core.widgets.base.controls import CONTROL_WIDTH, LABEL_WIDTH
 from sre2l_core.widgets.recovery.view import short_names
 
+CENTRED = {"flex_flow": "row wrap", "align_items": "center"}
 
-class ClassChooser(ipywidgets.HBox):
-    """Tags with the names of classes."""
 
-    def __init__(self) -> None:
+class Choosers(ipywidgets.HBox):
+    """A list of teachers, if there are several, and tags with the names of classes."""
+
+    def __init__(self, teachers: Sequence[str]) -> None:
         self._ids: dict[str, str] = {}
+        style, layout = {"description_width": LABEL_WIDTH}, {"width": CONTROL_WIDTH}
+        self.teacher = ipywidgets.Dropdown(options=teachers, description="teacher", style=style, layout=layout)
         self.tags = ipywidgets.TagsInput(allow_duplicates=False, layout={"width": "700px"}).add_class("sre-classes")
         label = ipywidgets.Label("classes", layout={"width": LABEL_WIDTH, "justify_content": "flex-end"})
-        super().__init__([label, self.tags], layout={"align_items": "center"})
+        classes = ipywidgets.HBox([label, self.tags], layout={"align_items": "center"})
+        super().__init__([self.teacher, classes] if len(teachers) > 1 else [classes], layout=CENTRED)
 
     def ids(self, tags: Sequence[str]) -> list[str]:
         """Class ids of these tags."""
         return [self._ids[tag] for tag in tags]
 
-    def show(self, spec: DatasetSpec, ids: Sequence[str]) -> None:
-        """Show these classes of a dataset; where two have one name, the id tells them apart."""
+    def show(self, teacher: str, spec: DatasetSpec, ids: Sequence[str]) -> None:
+        """Show a teacher and classes of its dataset; where two have one name, the id tells them apart."""
+        self.teacher.value = teacher
         names = short_names(spec, range(spec.num_classes))
         both = list(zip(names, spec.classes, strict=True))
         self._ids = {name if names.count(name) == 1 else f"{name} ({one})": one for name, one in both}
@@ -36,7 +42,7 @@ class ClassChooser(ipywidgets.HBox):
 
     def enable(self, enabled: bool) -> None:
         """Let people choose or not; ipywidgets' page lets a disabled TagsInput look and work as ever."""
-        self.tags.disabled = not enabled
+        self.teacher.disabled = self.tags.disabled = not enabled
         (self.tags.remove_class if enabled else self.tags.add_class)("sre-off")
 
 
@@ -48,7 +54,7 @@ class Timeline(ipywidgets.HBox):
         self.slider.layout.width = "440px"
         self.when = ipywidgets.HTML().add_class("sre-caption")
         row = [self.slider.add_class("sre-timeline"), self.when]
-        super().__init__(row, layout={"flex_flow": "row wrap", "align_items": "center"})
+        super().__init__(row, layout=CENTRED)
 
     @property
     def follows(self) -> bool:

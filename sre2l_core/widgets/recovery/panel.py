@@ -14,6 +14,7 @@ from sre2l_core import starts
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.errors import unknown
 from sre2l_core.figures import encode
 from sre2l_core.groups import Group
 from sre2l_core.registry import catalogue
@@ -23,8 +24,8 @@ from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView, columns_of, short_names
 from sre2l_core.worker import State
 
-CLASSES = 10
-"""So many are recovered where no classes are named."""
+CLASSES, IMAGES = 10, 10
+"""So many are recovered where no classes are named, and at most so many images of each at first."""
 
 
 class RecoveryPanel(LivePanel):
@@ -69,13 +70,13 @@ class RecoveryPanel(LivePanel):
 
     def clear(self) -> None:
         """Know the images of the next run."""
-        self._groups(self.config)
+        self._plan(self.config)
 
     def start_pixels(self) -> Tensor:
         """[N, C, H, W] uint8: what a recovery starts from; raises `ConfigError` without the data that this needs."""
-        config, teacher, spec = self.config, self.teacher, self.teacher.spec
-        start, groups = starts.find(config.init), plan(config, spec)
-        return spec.to_uint8(torch.cat([start(teacher, config, group, self._data, self._runtime) for group in groups]))
+        config, teacher, start = self.config, self.teacher, starts.find(self.config.init)
+        made = [start(teacher, config, group, self._data, self._runtime) for group in self._plan(config)]
+        return teacher.spec.to_uint8(torch.cat(made))
 
     @property
     def columns(self) -> int:
@@ -88,11 +89,11 @@ class RecoveryPanel(LivePanel):
         return short_names(self.teacher.spec, self._labels)
 
     def _recovery(self, config: RecoverConfig) -> Recovery:
-        groups = self._groups(config)
-        return Recovery(self.teacher, groups, config, runtime=self._runtime, data=self._data)
+        return Recovery(self.teacher, self._plan(config), config, runtime=self._runtime, data=self._data)
 
-    def _groups(self, config: RecoverConfig) -> tuple[Group, ...]:
-        groups = tuple(plan(config, self.teacher.spec))
+    def _plan(self, config: RecoverConfig) -> list[Group]:
+        """The groups of a recovery, all of which are shown."""
+        groups = plan(config, self.teacher.spec)
         self._labels = [label for group in groups for label in group.labels]
         return groups
 
@@ -108,10 +109,14 @@ def own_copy(teacher: Teacher) -> Teacher:
 
 
 def fitting(config: RecoverConfig, spec: DatasetSpec, classes: int = CLASSES) -> RecoverConfig:
-    """The config with few enough classes for one panel, all of them in one group."""
-    chosen = config.only_classes
-    if chosen is None or not set(chosen) <= set(spec.classes):
-        chosen = spec.classes[:classes]
+    """The config with few enough classes for one panel, all of them in one group.
+
+    Raises:
+        ConfigError: for a class that is not in the data.
+    """
+    chosen = spec.classes[:classes] if config.only_classes is None else config.only_classes
+    for one in set(chosen) - set(spec.classes):
+        raise unknown("class id", one, spec.classes)
     return config.but(only_classes=chosen, group_size=len(chosen), stack=1, snapshot_every=None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import unknown
 from sre2l_core.events import StepEvent
 from sre2l_core.stages.recover import Recovery
+from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.stages.recover.replay import as_condensed_set, plain
 from sre2l_core.widgets.base.status import button
 from sre2l_core.widgets.recovery.charts import Curves
@@ -58,8 +59,8 @@ class Tape:
 class SessionPanel(RecoveryPanel):
     """A `RecoveryPanel` of one or more recoveries by name, with a folder and buttons to save and export them.
 
-    A subclass calls `tape` when it builds its stage, and says which `settings` each recovery has and how a `page` of
-    the animation looks. A single recovery has the empty name.
+    A subclass says which `settings` each recovery has, and how a `page` of the animation looks. A single recovery has
+    the empty name; two are stepped together.
 
     Args:
         teacher: see `RecoveryPanel`.
@@ -75,9 +76,9 @@ class SessionPanel(RecoveryPanel):
         self._taped: tuple[Any, dict[str, Tape]] = (None, {})
         self._curves = Curves()
         self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
-        save, export = (partial(self._guarded, act) for act in (self.save, self.export))
-        save = button("Save set", "save", save, "sre-save", "Write the images as a condensed set")
-        export = button("Export", "film", export, "sre-export", "Write session.json and an animation")
+        saving, exporting = (partial(self._guarded, act) for act in (self.save, self.export))
+        save = button("Save set", "save", saving, "sre-save", "Write the images as a condensed set")
+        export = button("Export", "film", exporting, "sre-export", "Write session.json and an animation")
         save.layout.width = "8em"
         self._said = ipywidgets.HTML().add_class("sre-caption")
         row = [self._folder, save, export, self._said]
@@ -92,11 +93,14 @@ class SessionPanel(RecoveryPanel):
         """The images [N, C, H, W] uint8 of each recovery as one picture."""
         raise NotImplementedError
 
-    def tape(self, stage: Any, recoveries: Mapping[str, Recovery]) -> None:
-        """Keep what these recoveries go through, for as long as `stage` is the panel's."""
-        tapes = {name: Tape(recovery) for name, recovery in recoveries.items()}
+    def build(self) -> Recovery | Pair:
+        """Make the recoveries of a run, and keep what they go through for as long as it is the panel's."""
         with self._lock:
-            self._taped = (stage, tapes)
+            settings = self.settings()
+        made = {name: self._recovery(config) for name, config in settings.items()}
+        stage = made[""] if "" in made else Pair(**made)
+        self._taped = (stage, {name: Tape(recovery) for name, recovery in made.items()})
+        return stage
 
     @property
     def tapes(self) -> dict[str, Tape]:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from sre2l_core.data import DatasetSpec
-from sre2l_core.figures import bars, encode
+from sre2l_core.figures import encode, svg
 from sre2l_core.stages.recover import Recovery
 
 COLUMNS = 10
@@ -22,6 +22,8 @@ LARGE = 48
 """From this resolution on half as many: these images want to be seen."""
 SIDE = 128
 """CSS pixels of the crop."""
+ROW = {"flex_flow": "row wrap", "align_items": "flex-start"}
+"""Layout of widgets side by side, as far as there is room."""
 NOTHING = encode.encoded(Image.new("LA", (1, 1)), "png")
 """A transparent pixel: an empty `src` would show a broken picture."""
 
@@ -57,7 +59,7 @@ class ThrottledTeacher:
         """Probabilities and layer distances; those of a moment ago where it is too soon, unless it has to be `now`."""
         if self._answer is None or now or time.monotonic() >= self._next:
             start = time.thread_time()
-            self._answer = self.recovery.look()
+            self._answer = self.recovery.measure()
             self._next = time.monotonic() + (time.thread_time() - start) / self.SHARE
         return self._answer
 
@@ -101,7 +103,7 @@ class RecoveryView(ipywidgets.VBox):
         words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
         sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
         rows = zip(names, sure, short_names(spec, guesses.tolist()), strict=True)
-        confidences = bars.cells(
+        confidences = svg.cells(
             sure,
             columns,
             label=words,
@@ -128,12 +130,12 @@ class RecoveryView(ipywidgets.VBox):
         """Write a frame."""
         self._write(frame.images, frame.names, frame.confidences, frame.caption)
         self.crop.value, self.crop.format = frame.crop
-        _set(self.crop_caption, frame.crop_caption)
+        self.crop_caption.value = frame.crop_caption
 
     def show_past(self, pixels: Tensor, names: list[str], columns: int, words: str) -> None:
         """Show other images than the present ones, of which nothing else is known."""
         picture, count = encode.grid(pixels, columns, max_width=self._width), len(names)
-        cells = bars.cells(
+        cells = svg.cells(
             [0.0] * count,
             columns,
             label="no confidences",
@@ -145,11 +147,10 @@ class RecoveryView(ipywidgets.VBox):
 
     def blank(self, words: str) -> None:
         """Nothing to show, and why."""
-        for part in (self._names, self._cells, self.crop_caption):
-            _set(part, "")
+        self._names.value = self._cells.value = self.crop_caption.value = ""
         self.image.format = self.crop.format = "png"
         self.image.value = self.crop.value = NOTHING
-        _set(self._caption, html.escape(words))
+        self._caption.value = html.escape(words)
 
     def _write(self, picture: encode.Frame, names: str, cells: str, caption: str) -> None:
         self.image.format = picture.format
@@ -157,7 +158,7 @@ class RecoveryView(ipywidgets.VBox):
             self.image.width, self.image.layout.width = str(picture.width), f"{picture.width}px"
         self.image.value = picture.data
         for part, text in ((self._names, names), (self._cells, cells), (self._caption, caption)):
-            _set(part, text)
+            part.value = text  # ipywidgets sends only what has changed
 
 
 def columns_of(labels: Sequence[int], resolution: int) -> int:
@@ -194,8 +195,3 @@ def headings(names: Sequence[str], picture: encode.Frame) -> str:
 def titled(title: str, widget: Any) -> Any:
     """A widget under a line that names it."""
     return ipywidgets.VBox([ipywidgets.HTML(f'<div class="sre-heading">{title}</div>'), widget])
-
-
-def _set(widget: Any, value: str) -> None:
-    if widget.value != value:
-        widget.value = value
