@@ -16,7 +16,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
-from sre2l_core.figures import colours, encode, svg
+from sre2l_core.figures import colours, curves, encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import SIDES, Pair
 from sre2l_core.widgets.base.controls import control, set_value
@@ -191,6 +191,6 @@ class SideBySide(SessionPanel):
         words = "Cross-entropy and BatchNorm mismatch of both sides over the steps. "
         words += ", ".join(f"{name} {line[-1][1]:.3g}" for name, line in series.items() if line)
         styles = [(colours.of_term(term), SIDES.index(side)) for side, term in shown]
-        return svg.line_chart(
+        return curves.line_chart(
             series, label=words, log=True, x_label="step", x_max=steps, width=760, height=200, styles=styles
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 from sre2l_core import terms
 from sre2l_core.events import StepEvent
-from sre2l_core.figures import colours, svg
+from sre2l_core.figures import bars, colours
+from sre2l_core.figures.curves import Points, line_chart
 
 
 class Curves:
@@ -32,12 +33,12 @@ class Curves:
         return self._points
 
 
-def losses_chart(curves: Mapping[str, svg.Points], steps: int, changes: Sequence[Mapping[str, Any]] = ()) -> str:
+def losses_chart(curves: Mapping[str, Points], steps: int, changes: Sequence[Mapping[str, Any]] = ()) -> str:
     """The loss and its terms on a logarithmic scale, with a mark at every change of a setting."""
     names = terms.legend()
     now = [f"{names[name]} {curves[name][-1][1]:.3g}" for name in names if isfinite(_last(curves, name))]
     words = f"Loss by term over {steps} steps. {', '.join(now) or 'Nothing yet.'} {len(changes)} changes of settings."
-    return svg.line_chart(
+    return line_chart(
         {label: curves.get(name, ()) for name, label in names.items()},
         label=words,
         marks=[(one["step"], f"step {one['step']}: {one['field']} {one['old']} → {one['new']}") for one in changes],
@@ -56,7 +57,7 @@ def layers_chart(distances: Sequence[float]) -> str:
     if distances:
         worst = max(range(len(distances)), key=distances.__getitem__)
         words += f", largest in layer {worst + 1}: {distances[worst]:.3g}"
-    return svg.columns(distances, label=words, x_label="BatchNorm layer, from the pixels up", width=330, height=200)
+    return bars.columns(distances, label=words, x_label="BatchNorm layer, from the pixels up", width=330, height=200)
 
 
 def in_words(event: StepEvent, recognised: float) -> str:
@@ -66,5 +67,5 @@ def in_words(event: StepEvent, recognised: float) -> str:
     return " · ".join([*numbers, f"the teacher recognises {recognised:.0%}"])
 
 
-def _last(curves: Mapping[str, svg.Points], name: str) -> float:
+def _last(curves: Mapping[str, Points], name: str) -> float:
     return curves[name][-1][1] if curves.get(name) else nan

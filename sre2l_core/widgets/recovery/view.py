@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from sre2l_core.data import DatasetSpec
-from sre2l_core.figures import encode, svg
+from sre2l_core.figures import bars, encode
 from sre2l_core.stages.recover import Recovery
 
 COLUMNS = 10
@@ -103,7 +103,7 @@ class RecoveryView(ipywidgets.VBox):
         words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
         sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
         rows = zip(names, sure, short_names(spec, guesses.tolist()), strict=True)
-        confidences = svg.cells(
+        confidences = bars.cells(
             sure,
             columns,
             label=words,
@@ -135,7 +135,7 @@ class RecoveryView(ipywidgets.VBox):
     def show_past(self, pixels: Tensor, names: list[str], columns: int, words: str) -> None:
         """Show other images than the present ones, of which nothing else is known."""
         picture, count = encode.grid(pixels, columns, max_width=self._width), len(names)
-        cells = svg.cells(
+        cells = bars.cells(
             [0.0] * count,
             columns,
             label="no confidences",
