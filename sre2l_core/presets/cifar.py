@@ -56,7 +56,7 @@ reference = paper.but(
         "flip": 0.5,  # relabel_cifar.py
         "mix": "mixup",  # relabel_cifar.py
         "mix_alpha": 0.8,
-        "teacher_mode": "batch",  # relabel_cifar.py never calls eval(): BatchNorm sees the batch; SRe2L++ does it on purpose
+        "teacher_mode": "batch",  # relabel_cifar.py: never eval(), so BatchNorm sees the batch, as later in SRe2L++
     },
     validate={
         "optimizer": "adamw",  # relabel_cifar.py, where the table's SGD is commented out

@@ -5,6 +5,8 @@ They build on the reference's recipes, which is what the authors ran. `paper/` r
 
 from __future__ import annotations
 
+from typing import Any
+
 from sre2l_core.presets import imagenet, tiny_imagenet
 from sre2l_core.presets.cifar import reference as cifar100
 from sre2l_core.presets.recipe import Recipe
@@ -14,7 +16,7 @@ ABLATION_STEPS = {"tiny-imagenet": 1000, "imagenet-1k": 2000}
 """Iterations of ablations, Appendix A.3."""
 RESNETS = ("resnet18", "resnet50", "resnet101")
 
-SQUEEZING = {  # Table 2
+SQUEEZING: dict[str, dict[str, Any]] = {  # Table 2
     **{str(epochs): {"epochs": epochs} for epochs in (50, 100, 200, 400)},
     # The strengths are unpublished: those of torchvision's script, from which the authors' came.
     "mixup": {"mix": "mixup", "mix_alpha": 0.2},
@@ -24,7 +26,7 @@ BUDGETS = {"0.5k": 500, "1k": 1000, "2k": 2000, "4k": 4000}
 """Recovery budgets of Table 3."""
 IPCS = {"tiny-imagenet": (50, 100), "imagenet-1k": (10, 50, 100, 200), "cifar100": (10, 50, 100, 200)}
 """Images per class of Tables 4 and 11."""
-TEACHERS = {  # Table 5
+TEACHERS: dict[str, dict[str, Any]] = {  # Table 5
     "resnet18": {},
     "bn_vit": {  # DeiT's recipe, as far as these settings go: no RandAugment, no erasing, no label smoothing
         "backbone": "bn_vit",
