@@ -11,6 +11,7 @@ from sre2l_core.artifacts import Score
 from sre2l_core.errors import unknown
 from sre2l_core.paper.difference import Difference
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.pipeline import Places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,9 +87,10 @@ class Claim:
         return "shown" if shown else "the opposite is shown" if refuted else "too close to call"
 
 
-def top1(score: Score, cell: Cell) -> tuple[float, ...]:
+def top1(places: Places, cell: Cell) -> tuple[float, ...]:
     """Top-1 in % of the students of condensed images with soft labels, one value a seed."""
-    return tuple(100 * value for value in score.row("condensed", "soft", cell.student).last)
+    row = Score.load(places.score).row("condensed", "soft", cell.student)
+    return tuple(100 * value for value in row.last)
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class Entry:
     claims: tuple[Claim, ...]
     budgets: Mapping[str, Budget]
     """By name: `laptop`, minutes on a CPU, and `gpu`, the paper's own."""
-    measure: Callable[[Score, Cell], tuple[float, ...]] = top1
-    """What is read from a finished run."""
+    measure: Callable[[Places, Cell], tuple[float, ...]] = top1
+    """What is read from a finished run: from its score, or from any other part of it."""
     unit: str = "top-1 (%)"
     draw: Callable[[Results], Figure] | None = None
     """A picture of the results."""

@@ -32,6 +32,8 @@ class Results:
     name: str
     """Of the budget."""
     budget: Budget
+    store: Store
+    """Where the runs lie, for those who draw them."""
     values: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
     """(row, column) -> one value for each repetition and student."""
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -140,7 +142,7 @@ def run(
         SRe2LError: the first cell's, if none of them gave a value.
     """
     budget = entry.budget(name) if data_root is None else entry.budget(name).at(data_root)
-    results, errors, total = Results(entry, name, budget), [], sum(len(cell.recipes) for cell in budget.cells)
+    results, errors, total = Results(entry, name, budget, store), [], sum(len(cell.recipes) for cell in budget.cells)
     done = 0
     for cell in budget.cells:
         values: list[float] = []
@@ -150,7 +152,7 @@ def run(
                 state = "found" if store.finished(recipe) else "to be made"
                 say(f"{done}/{total}  {cell.name}, {repetition} of {len(cell.recipes)}: {state}")
                 with listening() as on_step:
-                    values += entry.measure(store.score(recipe, runtime=runtime, on_step=on_step), cell)
+                    values += entry.measure(store.make(recipe, runtime=runtime, on_step=on_step), cell)
         except SRe2LError as error:
             done += len(cell.recipes) - repetition
             errors.append(error)

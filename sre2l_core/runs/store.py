@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sre2l_core import storage
-from sre2l_core.artifacts import Score
 from sre2l_core.errors import ArtifactError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.presets.recipe import CLASSES, Recipe
@@ -73,20 +72,20 @@ class Store:
             for part, found in folders.items()
         }
 
-    def score(
+    def make(
         self,
         recipe: Recipe,
         *,
         runtime: Runtime | None = None,
         on_step: Listener = ignore,
         say: Callable[[str], object] = lambda line: None,
-    ) -> Score:
-        """The result of a run, which is found, continued or made; arguments are those of `pipeline.run`."""
+    ) -> Places:
+        """Make or continue a run, or find it; where its parts lie. Arguments are those of `pipeline.run`."""
         places = self.places(recipe)
-        if self.finished(recipe):
-            return Score.load(places.score)
-        storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
-        return run(recipe, places, runtime=runtime, on_step=on_step, say=say).score
+        if not self.finished(recipe):
+            storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
+            run(recipe, places, runtime=runtime, on_step=on_step, say=say)
+        return places
 
     def _check_format(self) -> None:
         found = storage.read_json(self.folder / MARK).get("format")

@@ -46,7 +46,7 @@ def test_all_temperatures_of_figure_4_share_a_teacher_its_images_and_their_label
 def test_figure_4_is_drawn_with_a_point_for_each_temperature_that_is_there():
     entry = paper.get("figure-4")
     values = {("T = 1", "digits"): (90.0, 92.0), ("T = 10", "digits"): (95.0,)}
-    figure = entry.draw(paper.Results(entry, "laptop", entry.budget("laptop"), values))
+    figure = entry.draw(paper.Results(entry, "laptop", entry.budget("laptop"), None, values))
     (axes,) = figure.axes
     line = axes.containers[0].lines[0]
     assert line.get_xydata().tolist() == [[1, 91], [10, 95]]

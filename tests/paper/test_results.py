@@ -12,6 +12,7 @@ from sre2l_core.paper import Budget, Cell, Claim, Entry, Results, run
 from sre2l_core.paper.difference import Difference
 from sre2l_core.paper.entry import repeated
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.pipeline import Places
 
 BASE = Recipe().but(validate={"seeds": 1})
 
@@ -34,22 +35,24 @@ ENTRY = Entry(
 class Known:
     """A store that makes up its scores: a hundredth a step, and the seed on top."""
 
-    def __init__(self, failing=()):
-        self.failing, self.asked = failing, []
+    def __init__(self, folder, failing=()):
+        self.places, self.failing, self.asked = Places.in_folder(folder), failing, []
 
     def finished(self, recipe):
         return recipe.recover.steps == 10
 
-    def score(self, recipe, **_):
+    def make(self, recipe, **_):
         self.asked.append(recipe)
         if recipe.recover.steps in self.failing:
             raise DivergenceError(f"the loss became nan after {recipe.recover.steps} steps")
         top1 = recipe.recover.steps / 100 + recipe.validate.seed / 1000
-        return Score((ScoreRow("condensed", "soft", "resnet18", 10, 10, (top1,), (top1,)),))
+        score = Score((ScoreRow("condensed", "soft", "resnet18", 10, 10, (top1,), (top1,)),))
+        score.save(self.places.score)
+        return self.places
 
 
-def test_values_are_read_cell_by_cell_in_percent():
-    said, store = [], Known()
+def test_values_are_read_cell_by_cell_in_percent(tmp_path):
+    said, store = [], Known(tmp_path)
     results = run(ENTRY, "laptop", store, say=said.append)
     assert results.values["long", "digits"] == pytest.approx((30.0, 30.1, 30.2))
     assert results.values["none", "digits"] == pytest.approx((10.0, 10.1, 10.2))
@@ -58,7 +61,7 @@ def test_values_are_read_cell_by_cell_in_percent():
     assert said[-1] == "9/9  none, digits, 3 of 3: found"
 
 
-def test_every_run_has_a_listener_of_its_own():
+def test_every_run_has_a_listener_of_its_own(tmp_path):
     opened = []
 
     @contextmanager
@@ -67,12 +70,12 @@ def test_every_run_has_a_listener_of_its_own():
         yield ignore
         opened.append("shut")
 
-    run(ENTRY, "laptop", Known(), listening=listening)
+    run(ENTRY, "laptop", Known(tmp_path), listening=listening)
     assert opened == ["open", "shut"] * 9
 
 
-def test_a_cell_that_fails_costs_no_other():
-    results = run(ENTRY, "laptop", Known(failing=(20,)))
+def test_a_cell_that_fails_costs_no_other(tmp_path):
+    results = run(ENTRY, "laptop", Known(tmp_path, failing=(20,)))
     assert results.failures == {("short", "digits"): "the loss became nan after 20 steps"}
     assert {row for row, _ in results.values} == {"long", "none"}
     page = results.markdown()
@@ -81,18 +84,18 @@ def test_a_cell_that_fails_costs_no_other():
     assert "Short does as well. *long* less *short*: in the paper as drawn; here digits: no values." in page
 
 
-def test_where_nothing_works_the_reason_is_raised():
+def test_where_nothing_works_the_reason_is_raised(tmp_path):
     with pytest.raises(DivergenceError, match="after 30 steps"):
-        run(ENTRY, "laptop", Known(failing=(10, 20, 30)))
+        run(ENTRY, "laptop", Known(tmp_path, failing=(10, 20, 30)))
 
 
-def test_an_unknown_budget_is_answered_with_the_nearest():
+def test_an_unknown_budget_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match=r"unknown budget of table-99 'lapdog'\. Did you mean 'laptop'"):
-        run(ENTRY, "lapdog", Known())
+        run(ENTRY, "lapdog", Known(tmp_path))
 
 
 def test_data_may_lie_elsewhere(tmp_path):
-    store = Known()
+    store = Known(tmp_path)
     run(ENTRY, "laptop", store, data_root=tmp_path)
     assert {recipe.data.data_root for recipe in store.asked} == {tmp_path}
 
@@ -116,7 +119,7 @@ def test_a_trend_is_shown_only_where_the_whole_interval_says_so(ours, theirs, wi
 
 def test_the_page_has_both_numbers_and_cannot_be_mistaken_for_a_replication():
     values = {("long", "digits"): (30.0, 31.0, 32.0), ("short", "digits"): (20.0,), ("none", "digits"): (1.0, 2.0, 3.0)}
-    page = Results(ENTRY, "laptop", ENTRY.budgets["laptop"], values).markdown()
+    page = Results(ENTRY, "laptop", ENTRY.budgets["laptop"], None, values).markdown()
     assert page.splitlines()[0] == "# Table 99: long and short"
     assert "**Laptop budget: not a replication." in page
     assert "| recovery | Faces (paper) | digits (laptop) |" in page
@@ -129,7 +132,7 @@ def test_the_page_has_both_numbers_and_cannot_be_mistaken_for_a_replication():
 
 
 def test_files_say_the_same_in_columns(tmp_path):
-    results = run(ENTRY, "laptop", Known())
+    results = run(ENTRY, "laptop", Known(tmp_path))
     assert [path.name for path in results.write(tmp_path)] == ["table-99.laptop.md", "table-99.laptop.csv"]
     assert (tmp_path / "table-99.laptop.md").read_text(encoding="utf-8") == results.markdown() + "\n"
     rows = list(csv.DictReader((tmp_path / "table-99.laptop.csv").read_text(encoding="utf-8").splitlines()))

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from sre2l_core import presets, storage
+from sre2l_core.artifacts import Score
 from sre2l_core.errors import ArtifactError
 from sre2l_core.events import History
 from sre2l_core.runs.pipeline import Places, run
@@ -22,7 +23,7 @@ def made(history):
 
 def after(store, recipe, cpu):
     """The stages that a run had to do."""
-    store.score(recipe, runtime=cpu, on_step=(history := History()))
+    store.make(recipe, runtime=cpu, on_step=(history := History()))
     return made(history)
 
 
@@ -42,7 +43,8 @@ def test_runs_share_what_they_have_in_common(tmp_path, cpu):
 
 def test_a_run_in_a_store_is_that_of_a_folder(tmp_path, cpu):
     alone = run(SMALL, tmp_path / "alone", runtime=cpu).score
-    assert Store(tmp_path / "store").score(SMALL, runtime=cpu).rows == alone.rows
+    place = Store(tmp_path / "store").make(SMALL, runtime=cpu)
+    assert Score.load(place.score).rows == alone.rows
 
 
 def test_an_interrupted_run_goes_on(tmp_path, cpu):
@@ -53,7 +55,7 @@ def test_an_interrupted_run_goes_on(tmp_path, cpu):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.score(SMALL, runtime=cpu, on_step=stop)
+        store.make(SMALL, runtime=cpu, on_step=stop)
     assert not store.finished(SMALL)
     assert after(Store(tmp_path), SMALL, cpu) == {"recover", "relabel", "validate"}
     assert store.finished(SMALL)
@@ -95,7 +97,7 @@ def test_folders_that_hold_something_else_are_refused(tmp_path, cpu):
         Store(tmp_path)
     with pytest.raises(ArtifactError, match="is not a folder"):
         Store(tmp_path / "thesis.txt")
-    Store(tmp_path / "store").score(SMALL, runtime=cpu)
+    Store(tmp_path / "store").make(SMALL, runtime=cpu)
     with pytest.raises(ArtifactError, match="no store of runs"):
         Store(next((tmp_path / "store").glob("teacher-*")))
 
@@ -110,7 +112,7 @@ def test_stores_of_newer_versions_are_refused(tmp_path, mark):
 def test_what_a_run_depends_on_is_also_in_its_artifacts(tmp_path, cpu):
     """A hash is only a name: the folders hold the settings, and refuse others."""
     store = Store(tmp_path)
-    store.score(SMALL, runtime=cpu)
+    store.make(SMALL, runtime=cpu)
     place = store.places(SMALL)
     assert isinstance(place, Places)
     assert storage.read_json(place.condensed / storage.REQUEST)["config"] == SMALL.recover.model_dump(mode="json")
