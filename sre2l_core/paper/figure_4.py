@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from sre2l_core import presets
-from sre2l_core.figures.plots import GREY
+from sre2l_core.figures.colours import of_number
 from sre2l_core.paper.entry import Budget, Cell, Claim, Entry
 from sre2l_core.presets import Recipe
 
@@ -39,15 +39,15 @@ def draw(results: Results) -> Figure:
 
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
-    for column in results.budget.columns:
+    for number, column in enumerate(results.budget.columns):
         found = {t: results.values.get((f"T = {t}", column)) for t in TEMPERATURES}
         points = [(t, mean(v), stdev(v) if len(v) > 1 else 0.0) for t, v in found.items() if v]
         x, y, spread = zip(*points, strict=True) if points else ((), (), ())
-        axes.errorbar(x, y, spread, marker="o", capsize=3, linewidth=1.6, label=column)
+        axes.errorbar(x, y, spread, marker="o", capsize=3, linewidth=1.6, color=of_number(number), label=column)
     axes.set_xticks(TEMPERATURES)
     axes.set_xlabel("temperature of the soft labels")
     axes.set_ylabel(results.entry.unit)
-    axes.set_title(f"Figure 4, {results.name} budget", fontsize=10, color=GREY)
+    axes.set_title(f"Figure 4, {results.name} budget", fontsize=10)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -135,30 +135,26 @@ def run(
         data_root: where the data lies, if not at its usual place.
         runtime: device and precision; the best there is by default.
         listening: called for each run, gives the listener of its steps.
-        say: called with a line before each run.
+        say: called with a line before each cell.
 
     Raises:
         ConfigError: for an unknown budget.
         SRe2LError: the first cell's, if none of them gave a value.
     """
     budget = entry.budget(name) if data_root is None else entry.budget(name).at(data_root)
-    results, errors, total = Results(entry, name, budget, store), [], sum(len(cell.recipes) for cell in budget.cells)
-    done = 0
-    for cell in budget.cells:
-        values: list[float] = []
+    results, errors = Results(entry, name, budget, store), []
+    for number, cell in enumerate(budget.cells, start=1):
+        found, values = sum(store.finished(recipe) for recipe in cell.recipes), []
+        say(f"{number}/{len(budget.cells)}  {cell.name}: {found} of {len(cell.recipes)} runs found")
         try:
-            for repetition, recipe in enumerate(cell.recipes, start=1):
-                done += 1
-                state = "found" if store.finished(recipe) else "to be made"
-                say(f"{done}/{total}  {cell.name}, {repetition} of {len(cell.recipes)}: {state}")
+            for recipe in cell.recipes:
                 with listening() as on_step:
                     values += entry.measure(store.make(recipe, runtime=runtime, on_step=on_step), cell)
         except SRe2LError as error:
-            done += len(cell.recipes) - repetition
             errors.append(error)
             results.failures[cell.row, cell.column] = str(error)
-            continue
-        results.values[cell.row, cell.column] = tuple(values)
+        else:
+            results.values[cell.row, cell.column] = tuple(values)
     if not results.values:
         raise errors[0]
     return results

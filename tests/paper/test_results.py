@@ -57,8 +57,8 @@ def test_values_are_read_cell_by_cell_in_percent(tmp_path):
     assert results.values["long", "digits"] == pytest.approx((30.0, 30.1, 30.2))
     assert results.values["none", "digits"] == pytest.approx((10.0, 10.1, 10.2))
     assert [recipe.recover.seed for recipe in store.asked] == [0, 1, 2] * 3
-    assert said[0] == "1/9  long, digits, 1 of 3: to be made"
-    assert said[-1] == "9/9  none, digits, 3 of 3: found"
+    assert said[0] == "1/3  long, digits: 0 of 3 runs found"
+    assert said[-1] == "3/3  none, digits: 3 of 3 runs found"
 
 
 def test_every_run_has_a_listener_of_its_own(tmp_path):
