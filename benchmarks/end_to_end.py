@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipes = {"demo": presets.get("digits")}
     if options.data_root:
         ten = presets.get("tiny-imagenet-10/resnet10/noise")
-        recipes["ten Tiny-ImageNet classes"] = replace(ten, data=ten.data.but(data_root=options.data_root))
+        recipes["ten Tiny-ImageNet classes"] = ten.but(data={"data_root": options.data_root})
     rows = []
     for name, recipe in recipes.items():
-        one = recipe if options.full else replace(recipe, validate=recipe.validate.but(**ONE_STUDENT))
+        one = recipe if options.full else recipe.but(validate=ONE_STUDENT)
         rows += measure(name, presets.smoke(one) if options.smoke else one, runtime)
     notes = [f"Precision: {runtime.precision}."]
     if not options.data_root:

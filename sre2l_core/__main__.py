@@ -13,7 +13,8 @@ import tyro
 
 from sre2l_core import __version__, presets
 from sre2l_core.arguments import REGISTRY
-from sre2l_core.cli import COMMANDS, PROGRAM, say
+from sre2l_core.cli import COMMANDS, PROGRAM
+from sre2l_core.commands import say
 from sre2l_core.config import DataConfig
 from sre2l_core.errors import SRe2LError, unknown
 

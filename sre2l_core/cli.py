@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import tyro
 from tyro.conf import OmitArgPrefixes as Flat
 
 from sre2l_core import presets
+from sre2l_core.commands import Machine, progress, say
 from sre2l_core.config import DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
+from sre2l_core.registry import catalogue
 
 if TYPE_CHECKING:
     from sre2l_core.artifacts import Teacher
     from sre2l_core.data import Dataset
     from sre2l_core.data.spec import DatasetSpec
-    from sre2l_core.runtime import Runtime
 
 # torch takes seconds to import: what needs it is imported where a command runs, so that --help answers at once.
 
 PROGRAM = "python -m sre2l_core"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where to compute."""
-
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps, ..."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 where the device has it in hardware"""
-    compile: bool = False
-    """compile the recovery step: minutes at the start, earned back by long runs on large networks"""
-
-    def runtime(self) -> Runtime:
-        """The device, as stages take it."""
-        from sre2l_core.runtime import Runtime
-
-        return Runtime.auto(self.device, self.precision, self.compile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,21 +266,6 @@ class Inspect:
             say(line)
 
 
-@dataclass(frozen=True)
-class Presets:
-    """List the presets, or show one as JSON. `/smoke` behind any name shrinks it to a minute on a CPU."""
-
-    name: tyro.conf.Positional[str] = ""
-    """a preset to show"""
-
-    def __call__(self) -> None:
-        """Print names or settings."""
-        if self.name:
-            say(json.dumps(presets.get(self.name).to_json(), indent=2))
-        else:
-            say("\n".join(sorted(presets.PRESETS)))
-
-
 COMMANDS: dict[str, Any] = {
     "squeeze": Squeeze,
     "recover": Recover,
@@ -308,7 +274,7 @@ COMMANDS: dict[str, Any] = {
     "run": Run,
     "demo": Demo,
     "inspect": Inspect,
-    "presets": Presets,
+    **catalogue("commands"),
 }
 
 
@@ -344,21 +310,7 @@ def data_like(spec: DatasetSpec, config: DataConfig) -> Dataset:
     return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution))
 
 
-def progress() -> Any:
-    """Bars on the terminal."""
-    from sre2l_core.events import progress_bar
-
-    return progress_bar()
-
-
 def say_next(command: str, **folders: Path) -> None:
     """Print the command that goes on from here."""
     options = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
     say(f"next: {PROGRAM} {shlex.join([command, *options])}")
-
-
-def say(line: str) -> None:
-    """The one place that prints."""
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stdout)

@@ -27,7 +27,7 @@ LAYERS = [
     ("runs",),
     ("paper",),
     ("widgets",),
-    ("arguments", "cli", "__main__"),
+    ("arguments", "commands", "cli", "__main__"),
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

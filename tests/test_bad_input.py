@@ -58,6 +58,8 @@ CASES = {
     "recovr": ["unknown command 'recovr'", "'recover'"],
     "run --preset tiny-imagenet/resnet18/papers": ["unknown preset", "Did you mean 'tiny-imagenet/resnet18/paper'"],
     "presets digitz": ["unknown preset 'digitz'", "'digits'"],
+    "presets digits --against digitz": ["unknown preset 'digitz'", "'digits'"],
+    "presets --against digits": ["Give the name of a preset before --against"],
     "run --data tiny-imagnet": ["unknown dataset 'tiny-imagnet'", "'tiny-imagenet'"],
     "run --recover.alpha-nb 1": ["Unrecognized options: --recover.alpha-nb", "--recover.alpha-bn"],
     f"run {SMOKE} --out {{}}/new --squeeze.backbone resnet81": ["unknown backbone 'resnet81'", "'resnet18'"],

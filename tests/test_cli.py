@@ -52,7 +52,7 @@ def test_help_lists_the_commands(capsys):
         ("run", ["--squeeze.lr", "--recover.alpha-tv", "--relabel.epochs", "--validate.students", "--seed"]),
         ("demo", ["--out", "--seed"]),
         ("inspect", ["PATH"]),
-        ("presets", ["a preset to show"]),
+        ("presets", ["a preset to show", "--against"]),
     ],
 )
 def test_help_of_each_command(capsys, command, flags):

@@ -1,1 +1,1 @@
-"""Run folders: the four stages in order, resumable; what lies in a folder; the pictures a run leaves."""
+"""Runs: the four stages in order, resumable, in a folder or in a store of many; what lies there; their pictures."""

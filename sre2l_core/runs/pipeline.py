@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sre2l_core import data as datasets
 from sre2l_core import starts
@@ -23,6 +24,24 @@ from sre2l_core.stages.squeeze import squeeze
 from sre2l_core.stages.validate import baselines, validate
 
 LOG = "log.csv"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of a run lie; runs that share a folder share what is in it."""
+
+    teacher: Path
+    condensed: Path
+    labels: Path
+    score: Path
+    log: Path
+
+    @classmethod
+    def in_folder(cls, out: Path) -> Self:
+        """All in one folder, which belongs to one run; raises `ArtifactError` where that is a file."""
+        if out.exists() and not out.is_dir():
+            raise ArtifactError(f"{out} is not a folder. Choose another --out.")
+        return cls(out / "teacher", out / "condensed", out / "labels", out / "score", out / LOG)
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ def check(recipe: Recipe, spec: DatasetSpec) -> None:
 
 def run(
     recipe: Recipe,
-    out: str | Path,
+    out: str | Path | Places,
     *,
     runtime: Runtime | None = None,
     on_step: Listener = ignore,
@@ -75,35 +94,33 @@ def run(
 
     Args:
         recipe: settings of all stages.
-        out: folder of the run; its `log.csv` gets every metric.
+        out: folder of the run, whose `log.csv` gets every metric; or the place of each part.
         runtime: device and precision; the best there is by default.
         on_step: called with every stage's events.
         say: called with a line of text after each stage.
     """
     recipe.check()
-    out, runtime = Path(out), runtime or Runtime.auto()
-    if out.exists() and not out.is_dir():
-        raise ArtifactError(f"{out} is not a folder. Choose another --out.")
+    to, runtime = out if isinstance(out, Places) else Places.in_folder(Path(out)), runtime or Runtime.auto()
     data = load_data(recipe.data)
     spec = data.spec
     check(recipe, spec)
     say(
         f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
     )
-    listener = tell_all(on_step, CsvLog(out / LOG))
-    teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=out / "teacher", on_step=listener)
+    listener = tell_all(on_step, CsvLog(to.log))
+    teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=to.teacher, on_step=listener)
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
-    condensed = recover(teacher, recipe.recover, runtime=runtime, out=out / "condensed", on_step=listener, data=data)
+    condensed = recover(teacher, recipe.recover, runtime=runtime, out=to.condensed, on_step=listener, data=data)
     say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
     labels: LabelSource
     if recipe.store_labels:
-        labels = relabel(teacher, condensed, recipe.relabel, runtime=runtime, out=out / "labels", on_step=listener)
+        labels = relabel(teacher, condensed, recipe.relabel, runtime=runtime, out=to.labels, on_step=listener)
         say(f"soft labels: {len(labels.shards)} views of every image")
     else:
         labels = LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
         say("soft labels: made on the fly")
     score = validate(
         condensed, labels, data, recipe.validate,
-        teacher=teacher, runtime=runtime, out=out / "score", on_step=listener,
+        teacher=teacher, runtime=runtime, out=to.score, on_step=listener,
     )  # fmt: skip
     return Outcome(data, teacher, condensed, labels, score)

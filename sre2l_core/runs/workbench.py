@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -74,7 +74,7 @@ class Workbench:
         """Change settings of a stage; raises `ConfigError` and changes nothing where they are not valid."""
         if stage not in STAGES:
             raise unknown("stage", stage, STAGES)
-        recipe = replace(self.recipe, **{stage: getattr(self.recipe, stage).but(**values)})
+        recipe = self.recipe.but(**{stage: values})
         recipe.check()
         self.recipe = recipe
 

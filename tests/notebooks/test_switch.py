@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 from stand_ins import write_tiny_imagenet
 
-from sre2l_core.presets import TEN
+from sre2l_core.presets.tiny_imagenet import TEN
 
 ROOT = Path(__file__).parents[2]
 PRESET = "tiny-imagenet-10/resnet10/noise"

@@ -7,7 +7,7 @@ from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.config import DataConfig
 from sre2l_core.data import load
 from sre2l_core.errors import ArtifactError, ConfigError
-from sre2l_core.presets import Recipe, replace
+from sre2l_core.presets import Recipe
 from sre2l_core.runs.pipeline import check, load_data, run
 from sre2l_core.stages.labels import LiveLabels, SoftLabels
 
@@ -15,7 +15,7 @@ from sre2l_core.stages.labels import LiveLabels, SoftLabels
 @pytest.fixture(scope="module")
 def recipe():
     smoke = presets.get("digits/smoke")
-    return replace(smoke, data=smoke.data.but(resolution=8), validate=smoke.validate.but(seeds=1))
+    return smoke.but(data={"resolution": 8}, validate={"seeds": 1})
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_result_and_another_does_not(made, recipe, 
 
 def test_labels_on_the_fly_give_the_students_of_stored_ones(made, recipe, cpu, tmp_path):
     exact = recipe.relabel.but(codec="fp16", batch_size=4)
-    live = run(replace(recipe, relabel=exact, store_labels=False), tmp_path, runtime=cpu)
+    live = run(recipe.but(relabel=exact, store_labels=False), tmp_path, runtime=cpu)
     assert isinstance(live.labels, LiveLabels)
     assert not (tmp_path / "labels").exists()
     # fp16 rounds the stored logits: a prediction may flip, a student may not become another one.
@@ -83,7 +83,7 @@ def test_labels_on_the_fly_give_the_students_of_stored_ones(made, recipe, cpu, t
     ],
 )
 def test_what_a_late_stage_would_refuse_is_refused_at_once(recipe, cpu, tmp_path, stage, changes, message):
-    wrong = replace(recipe, **{stage: getattr(recipe, stage).but(**changes)})
+    wrong = recipe.but(**{stage: changes})
     with pytest.raises(ConfigError, match=message):
         run(wrong, tmp_path / "run", runtime=cpu)
     assert not (tmp_path / "run").exists()
@@ -92,7 +92,7 @@ def test_what_a_late_stage_would_refuse_is_refused_at_once(recipe, cpu, tmp_path
 def test_a_network_without_batchnorm_may_be_used_without_its_term(recipe):
     alone = recipe.squeeze.but(backbone="deit_tiny", backbone_options={})
     spec = load("digits", resolution=8).spec
-    check(replace(recipe, squeeze=alone, recover=recipe.recover.but(alpha_bn=0.0)), spec)
+    check(recipe.but(squeeze=alone, recover={"alpha_bn": 0.0}), spec)
 
 
 def test_a_file_is_no_place_for_a_run(recipe, tmp_path):

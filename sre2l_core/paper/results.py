@@ -1,0 +1,166 @@
+"""Runs the grid of an entry and says what came out: the paper's numbers beside ours, and which trends ours show."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+
+from sre2l_core import storage
+from sre2l_core.errors import SRe2LError
+from sre2l_core.events import Listener, ignore
+from sre2l_core.paper.difference import Difference
+from sre2l_core.paper.entry import Budget, Claim, Entry
+from sre2l_core.runs.store import Store
+from sre2l_core.runtime import Runtime
+
+WARNING = {
+    "laptop": "Laptop budget: not a replication. Only trends may be compared with the paper's, never numbers.",
+    "gpu": "The paper's budget, as far as it is published.",
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a grid gave."""
+
+    entry: Entry
+    name: str
+    """Of the budget."""
+    budget: Budget
+    store: Store
+    """Where the runs lie, for those who draw them."""
+    values: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
+    """(row, column) -> one value for each repetition and student."""
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(row, column) -> why there is no value."""
+
+    def difference(self, claim: Claim, column: str) -> Difference | None:
+        """Of the rows that a claim compares; None where one of them is missing."""
+        pair = [self.values.get((row, column)) for row in (claim.better, claim.worse)]
+        return Difference.between(pair[0], pair[1]) if pair[0] and pair[1] else None
+
+    def markdown(self) -> str:
+        """The page: what was run, the table, the claims."""
+        lines = [
+            f"# {self.entry.title}",
+            "",
+            f"**{WARNING.get(self.name, self.name)}** {self.budget.note} {self.budget.cost}".replace("  ", " "),
+            "",
+            *(f"- {line}" for line in self.budget.about()),
+            "",
+            *self._table(),
+            "",
+            f"{self.entry.unit}; ours: mean ± standard deviation. Differences are of pairs, ± is their standard error.",
+            "",
+            *(self._sentence(claim) for claim in self.entry.claims),
+            *(f"- No value for {row}, {column}: {why}" for (row, column), why in self.failures.items()),
+        ]
+        return "\n".join(lines)
+
+    def csv(self) -> str:
+        """One line for each number, the paper's and ours."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["entry", "source", "row", "column", "mean", "std", "n", "values"])
+        for row in self.entry.numbers:
+            for column in self.entry.columns:
+                number = self.entry.number(row, column)
+                if number is not None:
+                    writer.writerow([self.entry.name, "paper", row, column, number, "", "", ""])
+        for (row, column), values in self.values.items():
+            spread = f"{stdev(values):.3f}" if len(values) > 1 else ""
+            shown = " ".join(f"{value:.3f}" for value in values)
+            line = [self.entry.name, f"ours, {self.name} budget", row, column, f"{mean(values):.3f}", spread]
+            writer.writerow([*line, len(values), shown])
+        return text.getvalue()
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write page, CSV and picture into `folder`, named after entry and budget; their paths."""
+        stem = f"{self.entry.name}.{self.name}"
+        pages = {folder / f"{stem}.md": self.markdown() + "\n", folder / f"{stem}.csv": self.csv()}
+        for path, text in pages.items():
+            with storage.replacing(path) as partial:
+                partial.write_text(text, encoding="utf-8")
+        if self.entry.draw is None:
+            return list(pages)
+        with storage.replacing(folder / f"{stem}.png") as partial:
+            self.entry.draw(self).savefig(partial, format="png", dpi=150)
+        return [*pages, folder / f"{stem}.png"]
+
+    def _table(self) -> Iterator[str]:
+        paper = [f"{column} (paper)" for column in self.entry.columns]
+        ours = [f"{column} ({self.name})" for column in self.budget.columns]
+        yield f"| {' | '.join([self.entry.rows_are, *paper, *ours])} |"
+        yield "|---" * (1 + len(paper) + len(ours)) + "|"
+        for row, numbers in self.entry.numbers.items():
+            theirs = ["–" if number is None else f"{number:g}" for number in numbers]
+            found = [_mean_std(self.values.get((row, column))) for column in self.budget.columns]
+            yield f"| {' | '.join([row, *theirs, *found])} |"
+
+    def _sentence(self, claim: Claim) -> str:
+        entry = self.entry
+        pairs = [[entry.number(row, column) for row in (claim.better, claim.worse)] for column in entry.columns]
+        theirs = ", ".join(f"{one - other:+.1f}" for one, other in pairs if one is not None and other is not None)
+        ours = []
+        for column in self.budget.columns:
+            found = self.difference(claim, column)
+            ours.append(f"{column} {found}: **{claim.verdict(found)}**" if found else f"{column}: no values")
+        rows = f"*{claim.better}* less *{claim.worse}*"
+        return f"- {claim.text} {rows}: in the paper {theirs or 'as drawn'}; here {'; '.join(ours)}."
+
+
+def run(
+    entry: Entry,
+    name: str,
+    store: Store,
+    *,
+    data_root: Path | None = None,
+    runtime: Runtime | None = None,
+    listening: Callable[[], AbstractContextManager[Listener]] = lambda: nullcontext(ignore),
+    say: Callable[[str], object] = lambda line: None,
+) -> Results:
+    """Run what is not in the store yet, cell by cell; calling again continues.
+
+    A cell that fails, such as one that diverges, does not stop the others.
+
+    Args:
+        entry: a table or figure.
+        name: one of its budgets.
+        store: where the runs lie; other tables may lie there too.
+        data_root: where the data lies, if not at its usual place.
+        runtime: device and precision; the best there is by default.
+        listening: called for each run, gives the listener of its steps.
+        say: called with a line before each cell.
+
+    Raises:
+        ConfigError: for an unknown budget.
+        SRe2LError: the first cell's, if none of them gave a value.
+    """
+    budget = entry.budget(name) if data_root is None else entry.budget(name).at(data_root)
+    results, errors = Results(entry, name, budget, store), []
+    for number, cell in enumerate(budget.cells, start=1):
+        found, values = sum(store.finished(recipe) for recipe in cell.recipes), []
+        say(f"{number}/{len(budget.cells)}  {cell.name}: {found} of {len(cell.recipes)} runs found")
+        try:
+            for recipe in cell.recipes:
+                with listening() as on_step:
+                    values += entry.measure(store.make(recipe, runtime=runtime, on_step=on_step), cell)
+        except SRe2LError as error:
+            errors.append(error)
+            results.failures[cell.row, cell.column] = str(error)
+        else:
+            results.values[cell.row, cell.column] = tuple(values)
+    if not results.values:
+        raise errors[0]
+    return results
+
+
+def _mean_std(values: tuple[float, ...] | None) -> str:
+    if not values:
+        return "failed"
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{mean(values):.1f}"

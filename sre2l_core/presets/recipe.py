@@ -1,0 +1,121 @@
+"""A recipe: the settings of all four stages, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from sre2l_core.config import Config, DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
+from sre2l_core.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All four stages of a run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    squeeze: SqueezeConfig = field(default_factory=SqueezeConfig)
+    recover: RecoverConfig = field(default_factory=RecoverConfig)
+    relabel: RelabelConfig = field(default_factory=RelabelConfig)
+    validate: ValidateConfig = field(default_factory=ValidateConfig)
+    store_labels: bool = False
+    """Write soft labels to disk instead of making them on the fly while students train."""
+
+    def but(self, **changes: Any) -> Self:
+        """The same but for `changes`, stage by stage: `recipe.but(recover={"ipc": 10}, validate={"seeds": 1})`.
+
+        A stage that is given as a config, not as a dict of fields, is replaced as a whole. Raises `ConfigError` for
+        an unknown stage or field, naming the nearest, and for a value out of bounds.
+        """
+        _check_parts(changes)
+        new = {
+            name: getattr(self, name).but(**value) if isinstance(value, Mapping) else value
+            for name, value in changes.items()
+        }
+        return replace(self, **new)
+
+    def on(self, network: str) -> Self:
+        """The same with `network` as teacher and as student."""
+        return self.but(squeeze={"backbone": network}, validate={"students": (network,)})
+
+    def seeded(self, seed: int) -> Self:
+        """The same with one seed for all stages."""
+        return self.but(**{name: {"seed": seed} for name in _STAGES if name != "data"})
+
+    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """What is not the same in `other`: `stage.field` -> plain value here, plain value there."""
+        here, there = _flat(self.to_json()), _flat(other.to_json())
+        return {name: (value, there[name]) for name, value in here.items() if value != there[name]}
+
+    def check(self) -> None:
+        """Raise `ConfigError` where the stages do not fit one another: before any work is done."""
+        if self.store_labels and self.validate.epochs > self.relabel.epochs:
+            raise ConfigError(
+                f"students would train for {self.validate.epochs} epochs on labels of {self.relabel.epochs}: "
+                "set --relabel.epochs to as many, or make labels on the fly (--no-store-labels)."
+            )
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of the data; None where only the data itself can tell."""
+        chosen = None if self.data.classes is None else len(self.data.classes)
+        return self.data.num_classes or chosen or CLASSES.get(self.data.data)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, by stage."""
+        stages = {name: getattr(self, name).model_dump(mode="json") for name in _STAGES}
+        return {**stages, "store_labels": self.store_labels}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; what is left out has its default."""
+        _check_parts(values)
+        parts: dict[str, Any] = {name: _STAGES[name].of(values[name]) for name in _STAGES if name in values}
+        return cls(**parts, store_labels=values.get("store_labels", False))
+
+
+_STAGES: dict[str, type[Config]] = {
+    "data": DataConfig,
+    "squeeze": SqueezeConfig,
+    "recover": RecoverConfig,
+    "relabel": RelabelConfig,
+    "validate": ValidateConfig,
+}
+CLASSES = {"digits": 10, "cifar10": 10, "cifar100": 100, "imagenette": 10, "tiny-imagenet": 200, "imagenet-1k": 1000}
+"""Classes of the datasets that always have as many."""
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The same recipe at toy size: does it run through? Its accuracies mean nothing."""
+    shape = {"backbone": "resnet10", "backbone_options": {"width": 8}, "pretrained": None}
+    if recipe.squeeze.backbone == "convnet":
+        shape = {"backbone": "convnet", "backbone_options": {"depth": 2, "width": 8}}
+    short = {"epochs": 2, "warmup_epochs": min(recipe.squeeze.warmup_epochs, 1)}
+    few = {"classes": recipe.data.classes[:2]} if recipe.data.classes else {"num_classes": 2}
+    return recipe.but(
+        data={**few, "resolution": min(recipe.data.resolution or 32, 32)},
+        squeeze={**shape, **short, "batch_size": 32, "micro_batch": None, "lr": min(recipe.squeeze.lr, 0.05)},
+        recover={"ipc": 2, "steps": 4},
+        relabel={"epochs": 2, "batch_size": 4},
+        validate={
+            "students": (shape["backbone"],), "student_options": shape["backbone_options"], **short, "batch_size": 4,
+            "micro_batch": None if recipe.validate.micro_batch is None else 2, "seeds": 2,
+        },
+        store_labels=True,
+    )  # fmt: skip
+
+
+def _check_parts(values: Mapping[str, Any]) -> None:
+    for name in values:
+        if name not in (*_STAGES, "store_labels"):
+            raise unknown("part of a recipe", name, (*_STAGES, "store_labels"))
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`stage.field` -> value."""
+    return {
+        f"{stage}.{name}" if name else stage: value
+        for stage, fields in values.items()
+        for name, value in (fields.items() if isinstance(fields, dict) else [("", fields)])
+    }
