@@ -36,9 +36,9 @@ class Outcome:
     score: Score
 
 
-def load_data(config: DataConfig) -> Dataset:
-    """The dataset that a config names."""
-    return datasets.load(
+def load_data(config: DataConfig, say: Callable[[str], object] = lambda line: None) -> Dataset:
+    """The dataset that a config names; `say` is told what the loader left out or found missing."""
+    data = datasets.load(
         config.data,
         config.data_root,
         classes=config.classes,
@@ -46,6 +46,9 @@ def load_data(config: DataConfig) -> Dataset:
         resolution=config.resolution,
         skip_corrupt=config.skip_corrupt,
     )
+    for note in data.notes:
+        say(f"{data.name}: {note}")
+    return data
 
 
 def check(recipe: Recipe, spec: DatasetSpec) -> None:
@@ -84,7 +87,7 @@ def run(
     out, runtime = Path(out), runtime or Runtime.auto()
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is not a folder. Choose another --out.")
-    data = load_data(recipe.data)
+    data = load_data(recipe.data, say)
     spec = data.spec
     check(recipe, spec)
     say(
