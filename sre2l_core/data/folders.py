@@ -68,9 +68,9 @@ def class_folders(folder: Path, left_out: LeftOut | None = None) -> list[str]:
     """The subfolders that are not hidden, sorted."""
     entries = _entries(folder)
     if left_out:
-        beside = [folder / entry.name for entry in entries if is_picture(entry.name) and not entry.is_dir()]
+        beside = [folder / entry.name for entry in entries if is_picture(entry.name) and not _is_folder(entry)]
         left_out.add("pictures outside class folders", beside)
-    return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    return [entry.name for entry in entries if _is_folder(entry) and not entry.name.startswith((".", "__"))]
 
 
 def pictures_in(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
@@ -87,7 +87,7 @@ def pictures_in(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
         path = home / entry.name
         if is_picture(entry.name):
             pictures.append(path)
-        elif left_out and entry.is_dir():
+        elif left_out and _is_folder(entry):
             left_out.add("pictures in folders within class folders", pictures_below(path))
         elif left_out:
             left_out.file(path)
@@ -161,3 +161,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{shown(folder)} cannot be listed ({error.strerror}). Let this user read it.") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link that leads back to itself
+        return entry.is_dir()
+    return False

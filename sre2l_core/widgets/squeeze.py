@@ -207,7 +207,8 @@ class SqueezePanel(LivePanel):
     def clear(self) -> None:
         """Empty charts."""
         self._frame = None
-        self._numbers.value = f"{html.escape(self._network())} on {len(self.data.train):,} images of {self.data.name}"
+        images = f"{self._network()} on {len(self.data.train):,} images of {self.data.name}"
+        self._numbers.value = html.escape(" · ".join([images, *self.data.notes]))
         config: Any = self.config
         self._draw(Training(config.epochs * batch_count(len(self.data.train), config.batch_size)), [])
 
