@@ -15,6 +15,7 @@ from sre2l_core.storage import KINDS, MANIFEST, REQUEST, read_json
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 """Endings of files taken for pictures, in lower case."""
 _SHOWN = 3
+_LONGEST_NAME = 240
 _SYSTEM = ("thumbs.db", "desktop.ini")
 _UNSAYABLE = {"Cc": "a control character", "Cs": "bytes that are not UTF-8", "Zl": "a line break", "Zp": "a line break"}
 """Categories of characters that no label, table or JSON file can hold."""
@@ -117,9 +118,15 @@ def check_names(classes: Sequence[str], folder: Path) -> list[str]:
     """What should be said about the names of class folders: those that some file systems take for one.
 
     Raises:
-        DataError: for a name that cannot be written into labels, tables and JSON.
+        DataError: for a name that cannot be written into labels, tables and JSON, or be that of a folder of its
+            condensed images.
     """
     for name in classes:
+        if (size := len(os.fsencode(name))) > _LONGEST_NAME:
+            raise DataError(
+                f"the class folder {name[:20]!r}… in {shown(folder)} has a name of {size} bytes; {_LONGEST_NAME} at most "
+                "leave room for a number before it in a condensed set. Rename the folder."
+            )
         if kinds := sorted({_UNSAYABLE[kind] for kind in map(unicodedata.category, name) if kind in _UNSAYABLE}):
             raise DataError(
                 f"the class folder {name!r} in {shown(folder)} has {' and '.join(kinds)} in its name, which is the "

@@ -74,8 +74,9 @@ def load_folder(request: Request) -> Dataset:
 def _classes(folder: Path, left_out: LeftOut) -> list[str]:
     """The class folders, without those of runs: a second run would learn the figures of the first."""
     folders = class_folders(folder, left_out)
-    left_out.add("folders written by this package", [folder / name for name in folders if written_here(folder / name)])
-    return [name for name in folders if not written_here(folder / name)]
+    ours = [name for name in folders if written_here(folder / name)]
+    left_out.add("folders written by this package", [folder / name for name in ours])
+    return [name for name in folders if name not in ours]
 
 
 def _check_layout(folder: Path, known: list[str]) -> None:

@@ -149,6 +149,14 @@ def test_a_name_that_no_table_or_json_can_hold_is_refused(tmp_path, name, reason
     assert len(load("folder", tmp_path, classes=["cats", "dogs"]).spec.classes) == 2
 
 
+def test_a_name_too_long_for_the_folder_of_its_condensed_images_is_refused_at_once(tmp_path):
+    """Names are at most 255 bytes long on common file systems, and a condensed set writes `00000_` before them."""
+    assert "é" * 120 in load("folder", two_classes(tmp_path, **{"é" * 120: 3})).spec.classes
+    two_classes(tmp_path, **{"x" * 250: 3})
+    with pytest.raises(DataError, match=r"'xxxxxxxxxxxxxxxxxxxx'… .* 250 bytes; 240 at most .*Rename"):
+        load("folder", tmp_path)
+
+
 @pytest.mark.parametrize("other", ["CATS", unicodedata.normalize("NFD", "ñandú")])
 def test_names_that_other_systems_take_for_one_are_named(tmp_path, other):
     [note] = load("folder", two_classes(tmp_path, **{other: 3, "ñandú": 3})).notes
