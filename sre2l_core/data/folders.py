@@ -124,8 +124,8 @@ def check_names(classes: Sequence[str], folder: Path) -> list[str]:
     for name in classes:
         if (size := len(os.fsencode(name))) > _LONGEST_NAME:
             raise DataError(
-                f"the class folder {name[:20]!r}… in {shown(folder)} has a name of {size} bytes; {_LONGEST_NAME} at most "
-                "leave room for a number before it in a condensed set. Rename the folder."
+                f"the class folder {name[:20]!r}… in {shown(folder)} has a name of {size} bytes; "
+                f"{_LONGEST_NAME} at most leave room for a number before it in a condensed set. Rename the folder."
             )
         if kinds := sorted({_UNSAYABLE[kind] for kind in map(unicodedata.category, name) if kind in _UNSAYABLE}):
             raise DataError(
