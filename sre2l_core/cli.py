@@ -54,7 +54,7 @@ class Squeeze(Command):
         from sre2l_core.runs.pipeline import load_data
         from sre2l_core.stages.squeeze import squeeze
 
-        runtime, data = self.machine.runtime(), load_data(self.data)
+        runtime, data = self.machine.runtime(), load_data(self.data, say)
         with progress() as on_step:
             teacher = squeeze(data, self.config, runtime=runtime, out=self.out, on_step=on_step)
         say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
@@ -307,7 +307,7 @@ def data_like(spec: DatasetSpec, config: DataConfig) -> Dataset:
     from sre2l_core.runs.pipeline import load_data
 
     classes = None if config.num_classes is not None else config.classes or spec.classes
-    return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution))
+    return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution), say)
 
 
 def say_next(command: str, **folders: Path) -> None:

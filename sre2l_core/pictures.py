@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,21 @@ from PIL import Image
 from torch import Tensor
 
 from sre2l_core.errors import ArtifactError
+from sre2l_core.runtime import free_memory
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"optimize": False},
     "webp": {"lossless": True},
     "jpeg": {"quality": 75, "subsampling": 2},
 }
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
+"""What a file may hold, whatever it is called; some other decoders of Pillow start programs."""
+_KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+_BYTES_PER_PIXEL = 8
+"""As decoded and as RGB."""
+_SMALL = 2**22
+"""Pixels of a picture for which there is always room."""
 
 
 def to_pil(pixels: Tensor) -> Image.Image:
@@ -31,12 +42,36 @@ def write(pixels: Tensor, path: Path, image_format: str) -> None:
     to_pil(pixels).save(path, format=image_format, **_OPTIONS[image_format])
 
 
+def opened(path: str | Path) -> Image.Image:
+    """A picture whose header was read and whose pixels were not yet; closed by `with`.
+
+    Raises:
+        OSError: for what is no file, such as a pipe, which would be waited for; and by Pillow for what is no picture.
+        ValueError: for more pixels than this machine's memory holds.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(f"it is a {_KINDS.get(kind, 'folder')}, not a file")
+    image = Image.open(path, formats=_FORMATS)
+    pixels = image.width * image.height
+    if pixels <= _SMALL:
+        return image
+    most, needed, free = Image.MAX_IMAGE_PIXELS or pixels, _BYTES_PER_PIXEL * pixels, free_memory()
+    if pixels > most or needed > free:
+        image.close()
+        raise ValueError(
+            f"its {image.width} x {image.height} pixels need {needed / 2**20:,.0f} MiB; at most {most:,} pixels are "
+            f"read, and {free / 2**20:,.0f} MiB are free: make it smaller"
+        )
+    return image
+
+
 def read(path: Path, channels: int) -> Tensor:
     """Read an image as uint8 [C, H, W]; raises `ArtifactError` naming the file."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             array = np.array(image.convert("L" if channels == 1 else "RGB"))
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # decoders fail in as many ways as files are damaged
         raise ArtifactError(f"{path} cannot be read as an image ({error}).") from error
     return torch.from_numpy(array[None] if channels == 1 else np.moveaxis(array, 2, 0).copy())
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import torch
@@ -142,6 +145,19 @@ class Runtime:
             return torch.cat([of_part(part) for part in parts])
         with ThreadPoolExecutor(workers, initializer=_compute_with, initargs=(threads // workers,)) as pool:
             return torch.cat(list(pool.map(of_part, parts)))
+
+
+def free_memory() -> int:
+    """Bytes of main memory that may still be asked for; all there are, or no bound, where the system does not say."""
+    with suppress(OSError, ValueError, StopIteration):  # Linux
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+        with suppress(OSError, ValueError):  # a container may hold less than its machine
+            return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+        return free
+    with suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return sys.maxsize
 
 
 def _compute_with(threads: int) -> None:

@@ -1,13 +1,16 @@
 """Wrong input from the command line: one clear message on stderr, exit status 2, no traceback, nothing lost."""
 
 import errno
+import os
 import shlex
 import shutil
 from dataclasses import replace
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stand_ins import picture, write_pictures
 
 from sre2l_core import storage
@@ -50,6 +53,13 @@ def place(tmp_path_factory):
     (place / "no_pictures" / "birds").mkdir()
     write_pictures(place / "corrupt", {"cats": 3, "dogs": 3})
     (place / "corrupt" / "dogs" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    write_pictures(place / "unsorted", {"train": 3, "val": 3})
+    write_pictures(place / "pipe", {"cats": 3, "dogs": 3})
+    os.mkfifo(place / "pipe" / "dogs" / "9.png")
+    write_pictures(place / "floats", {"cats": 3, "dogs": 3})
+    Image.fromarray(np.full((9, 9), 0.5, dtype=np.float32)).save(place / "floats" / "dogs" / "9.tif")
+    write_pictures(place / "badly_named", {"cats": 3, os.fsdecode(b"caf\xe9"): 3})
+    write_pictures(place / "nested", {"cats": 3, "dogs/puppies": 3})
     return place
 
 
@@ -90,6 +100,11 @@ CASES = {
     "run --data folder --data-root {}/one_class --out {}/new": ["has 1 class folder(s)"],
     "run --data folder --data-root {}/no_pictures --out {}/new": ["no pictures", "'birds'"],
     "run --data folder --data-root {}/corrupt --out {}/new": ["dogs/1.png cannot be read", "skip_corrupt"],
+    "run --data folder --data-root {}/unsorted --out {}/new": ["train, val", "train/cats/1.jpg beside val/cats/1.jpg"],
+    "run --data folder --data-root {}/pipe --out {}/new": ["dogs/9.png cannot be read (it is a pipe, not a file)"],
+    "run --data folder --data-root {}/floats --out {}/new": ["dogs/9.tif cannot be read", "white is not known"],
+    "run --data folder --data-root {}/badly_named --out {}/new": ["'caf\\udce9'", "not UTF-8", "Rename the folder"],
+    "run --data folder --data-root {}/nested --out {}/new": ["class 'dogs'", "3 pictures in folders within class"],
     "run --data imagenet-1k --data-root {}/empty --out {}/new": ["image-net.org/download"],
     "run --data tiny-imagenet --data-root {}/empty --out {}/new": ["tiny-imagenet-200.zip"],
     # machine

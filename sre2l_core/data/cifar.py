@@ -61,7 +61,9 @@ def _part(request: Request, kind: Any, *, train: bool) -> Any:
             return kind(place, train=train, download=False)
         except RuntimeError:
             if not request.download:
-                raise DataError(_missing(request, kind, place, "it is not there")) from None
+                raise DataError(
+                    _missing(request, kind, place, "it is not there, or not all of it as it was published")
+                ) from None
         try:
             return kind(place, train=train, download=True)
         except (OSError, RuntimeError) as error:

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from sre2l_core.data.folders import shown
 from sre2l_core.errors import DataError
+from sre2l_core.pictures import opened
+from sre2l_core.runtime import free_memory
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
-"""Endings of files taken for pictures, in lower case."""
 CACHE_FROM = 5_000
 """Shorter lists decode in a second or two and are not kept."""
+_LONGEST = 16
+"""A picture's longer side in units of the shorter; what is longer is cut before it is enlarged."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+"""Of TIFF."""
 
 
 def open_rgb(path: str | Path, *, upright: bool = False) -> Image.Image:
-    """A picture as RGB: grey is repeated, 16-bit grey loses its low byte, transparency is put on white.
+    """A picture as RGB: grey is repeated, 16-bit levels are divided by 257, transparency is put on white.
+
+    What a file holds counts, not how it is called. Of an animation or a file of several pages the first picture is
+    taken. 16-bit colour comes from Pillow without its low byte, which is one level less at most.
 
     Args:
         path: the file.
@@ -33,22 +43,24 @@ def open_rgb(path: str | Path, *, upright: bool = False) -> Image.Image:
             figure, does not.
 
     Raises:
-        DataError: if the file cannot be read as a picture.
+        DataError: if the file cannot be read as a picture: not there, a pipe, damaged, too large for the memory, or of
+            numbers whose white is not known.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             image.load()
             picture = ImageOps.exif_transpose(image) if upright else image
-            if picture.mode.startswith("I;16"):
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            if picture.mode.startswith(("I", "F")):
+                picture = _eight_bits(np.asarray(picture), image)
             if picture.has_transparency_data:
                 layer = picture.convert("RGBA")
                 picture = Image.new("RGBA", layer.size, "white")
                 picture.alpha_composite(layer)
             return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders fail in as many ways as files are damaged
+        reason = str(error) or type(error).__name__
         raise DataError(
-            f"{path} cannot be read ({error}). Replace it, or set skip_corrupt to go on without it."
+            f"{shown(path)} cannot be read ({reason}). Replace it, or set skip_corrupt to go on without it."
         ) from None
 
 
@@ -60,6 +72,9 @@ def fit(image: Image.Image, size: int, scale: float = 1.0) -> Image.Image:
     shorter = round(size * scale)
     width, height = image.size
     if min(width, height) != shorter:
+        if max(width, height) > _LONGEST * min(width, height):
+            image = _middle(image)
+            width, height = image.size
         if width <= height:
             width, height = shorter, max(shorter, int(shorter * height / width))
         else:
@@ -67,6 +82,20 @@ def fit(image: Image.Image, size: int, scale: float = 1.0) -> Image.Image:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return image if image.size == (size, size) else image.crop((left, top, left + size, top + size))
+
+
+def check_memory(count: int, channels: int, size: int) -> None:
+    """Refuse uint8 images of `size` x `size` pixels that this machine cannot hold, before they are asked for.
+
+    Raises:
+        DataError: with what they need and what is free.
+    """
+    needed, free = count * channels * size**2, free_memory()
+    if needed > free:
+        raise DataError(
+            f"{count:,} images of {size} x {size} pixels need {needed / 2**30:,.1f} GiB of memory, of which "
+            f"{free / 2**30:,.1f} GiB are free. Ask for a smaller resolution or for fewer classes."
+        )
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -104,7 +133,7 @@ def decode_all(
         if not skip_corrupt:
             open_rgb(paths[missing[0]], upright=upright)
         warnings.warn(
-            f"skipped {len(missing)} unreadable of {len(paths)} files, first {paths[missing[0]]}", stacklevel=2
+            f"skipped {len(missing)} unreadable of {len(paths)} files, first {shown(paths[missing[0]])}", stacklevel=2
         )
     return images, kept
 
@@ -115,6 +144,7 @@ def cores() -> int:
 
 
 def _decode(paths: Sequence[Path], size: int, scale: float, upright: bool, skip_corrupt: bool) -> tuple[Tensor, Tensor]:
+    check_memory(len(paths), 3, size)
     images = torch.zeros(len(paths), 3, size, size, dtype=torch.uint8)
     rows = images.numpy()
 
@@ -136,12 +166,37 @@ def _decode(paths: Sequence[Path], size: int, scale: float, upright: bool, skip_
     return (images if len(kept) == len(paths) else images[kept]), kept
 
 
+def _eight_bits(levels: npt.NDArray[Any], image: Image.Image) -> Image.Image:
+    """Grey [H, W] of more than 8 bits in 8: the largest number that fits is white, as PNG, PGM and TIFF have it."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))):
+        kind = "floats" if image.mode == "F" else "32-bit or signed integers"
+        raise ValueError(f"its levels are {kind}, whose white is not known: save it with 8 or unsigned 16 bits")
+    white = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+    grey = np.rint(levels * (255 / white)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        grey = 255 - grey
+    grey[levels == image.info.get("transparency")] = 255
+    return Image.fromarray(grey)
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """The middle of a long and thin picture, of which the central square shows a part."""
+    width, height = image.size
+    kept_width, kept_height = min(width, _LONGEST * height), min(height, _LONGEST * width)
+    left, top = (width - kept_width) // 2, (height - kept_height) // 2
+    return image.crop((left, top, left + kept_width, top + kept_height))
+
+
 def _cache_file(paths: Sequence[Path], size: int, scale: float, upright: bool) -> Path:
     """Named by all the pixels depend on: which files, their sizes and times of change, and how they are fitted."""
     digest = hashlib.sha256(repr((size, scale, upright)).encode())
     for path in paths:
-        state = path.stat()
-        digest.update(f"{path.absolute()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        size_and_time = (0, 0)
+        with suppress(OSError):  # a link to nothing
+            state = path.stat()
+            size_and_time = (state.st_size, state.st_mtime_ns)
+        digest.update(os.fsencode("{}\0{}\0{}\n".format(path.absolute(), *size_and_time)))
     folder = os.environ.get("SRE2L_CACHE") or Path.home() / ".cache" / "sre2l" / "decoded"
     return Path(folder).expanduser() / f"{digest.hexdigest()[:32]}.safetensors"
 

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
-
-from sre2l_core.data.decode import EXTENSIONS
-from sre2l_core.data.picture_sets import Pictures, Recipe, build, pictures_in
+from sre2l_core.data.folders import (
+    EXTENSIONS,
+    LeftOut,
+    check_names,
+    class_folders,
+    listed,
+    pictures_below,
+    pictures_in,
+    shown,
+    written_here,
+)
+from sre2l_core.data.picture_sets import Pictures, Recipe, build
 from sre2l_core.data.request import Request
 from sre2l_core.data.split import Dataset, stratified_split
 from sre2l_core.errors import DataError
+from sre2l_core.pictures import opened
 
 _DEFAULT_RESOLUTION = 64
 _OWN_SIZE_UP_TO = 128
@@ -35,39 +44,65 @@ def load_folder(request: Request) -> Dataset:
     """
     if request.root is None:
         raise DataError("the dataset 'folder' needs root: a folder with one subfolder of pictures per class")
-    root = request.folder
+    root, left_out = request.folder, LeftOut()
     if not root.is_dir():
-        raise DataError(f"the folder {root} does not exist")
-    train_root = root / "train" if _classes(root / "train") else root
-    known = _classes(train_root)
-    if len(known) < 2:
-        raise DataError(
-            f"{train_root} has {len(known)} class folder(s); at least two are needed, each with pictures "
-            f"({', '.join(EXTENSIONS)}): {train_root}/cats/1.jpg, {train_root}/dogs/1.jpg, …"
-        )
+        raise DataError(f"the folder {shown(root)} does not exist")
+    train_root = root / "train" if class_folders(root / "train") else root
+    val_root = next((root / name for name in _VAL_FOLDERS if class_folders(root / name)), None)
+    known = _classes(train_root, left_out)
+    _check_layout(train_root, known)
     classes = [known[index] for index in request.pick(known)]
-    train = _collect(train_root, classes)
-    val_root = next((root / name for name in _VAL_FOLDERS if _classes(root / name)), None)
+    notes = check_names(classes, train_root)
+    train = _collect(train_root, classes, left_out)
     if train_root == root or val_root is None:
         train, val = _hold_out(train, classes, request.seed)
     else:
-        if strange := sorted(set(_classes(val_root)) - set(known)):
-            raise DataError(f"{val_root} has classes that {train_root} has not: {', '.join(strange)}")
-        val = Pictures.of_classes([pictures_in(val_root / name) for name in classes])
+        if strange := sorted(set(_classes(val_root, left_out)) - set(known)):
+            raise DataError(f"{shown(val_root)} has classes that {shown(train_root)} has not: {', '.join(strange)}")
+        val = Pictures.of_classes([pictures_in(val_root / name, left_out) for name in classes])
+    if train_root != root:
+        unused = [root / name for name in class_folders(root, left_out) if root / name not in (train_root, val_root)]
+        left_out.add(
+            "pictures outside train/ and the validation folder",
+            [path for folder in unused for path in pictures_below(folder)],
+        )
     resolution = request.resolution or _own_size([*train.paths, *val.paths]) or _DEFAULT_RESOLUTION
-    return build(request, classes, (), train, val, Recipe(resolution, upright=True))
+    recipe = Recipe(resolution, upright=True)
+    return build(request, classes, (), train, val, recipe, [*left_out.notes(), *notes])
 
 
-def _classes(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+def _classes(folder: Path, left_out: LeftOut) -> list[str]:
+    """The class folders, without those of runs: a second run would learn the figures of the first."""
+    folders = class_folders(folder, left_out)
+    ours = [name for name in folders if written_here(folder / name)]
+    left_out.add("folders written by this package", [folder / name for name in ours])
+    return [name for name in folders if name not in ours]
 
 
-def _collect(folder: Path, classes: list[str]) -> Pictures:
-    files = [pictures_in(folder / name) for name in classes]
+def _check_layout(folder: Path, known: list[str]) -> None:
+    """Refuse too few class folders, and the parts of a dataset taken for its classes."""
+    expected = f"{shown(folder)}/cats/1.jpg, {shown(folder)}/dogs/1.jpg, …"
+    if len(known) < 2:
+        raise DataError(
+            f"{shown(folder)} has {len(known)} class folder(s); at least two are needed, each with pictures "
+            f"({', '.join(EXTENSIONS)}): {expected}"
+        )
+    parts = {"train", *_VAL_FOLDERS}
+    if set(known) <= parts or {"train", "val"} <= set(known):
+        raise DataError(
+            f"{shown(folder)} has the folders {', '.join(known)}, and no class folders in train/: pictures must be "
+            f"sorted by class, as in train/cats/1.jpg beside val/cats/1.jpg, or without such parts as in {expected}"
+        )
+
+
+def _collect(folder: Path, classes: list[str], left_out: LeftOut) -> Pictures:
+    files = [pictures_in(folder / name, left_out) for name in classes]
     if empty := [name for name, members in zip(classes, files, strict=True) if not members]:
-        raise DataError(f"no pictures ({', '.join(EXTENSIONS)}) of class {', '.join(map(repr, empty))} in {folder}")
+        reason = "".join(f" ({note})" for note in left_out.notes())
+        raise DataError(
+            f"no pictures ({', '.join(EXTENSIONS)}) of class {listed(empty)} in {shown(folder)}{reason}. "
+            "Put pictures right into each class folder, or take empty ones away."
+        )
     return Pictures.of_classes(files)
 
 
@@ -87,9 +122,9 @@ def _own_size(paths: list[Path]) -> int | None:
     sizes = set()
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with opened(path) as image:
                 sizes.add(image.size)
-        except (OSError, SyntaxError, ValueError):
+        except Exception:  # whoever decodes it says what is wrong with it
             continue
         if len(sizes) > 1:
             return None

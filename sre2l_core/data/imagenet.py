@@ -1,15 +1,17 @@
 """`imagenet-1k` (ILSVRC 2012) and `imagenette` (ten of its classes, by fast.ai): folders named by wnid.
 
-Evaluation resizes the shorter side to 256/224 of the resolution and crops the centre, as torchvision's pretrained
-networks were evaluated. Streamed, training crops are cut from the whole picture; resident, from its central square.
+Validation images are resized to 256/224 of the resolution and their centre is cropped, as torchvision's pretrained
+networks were evaluated: this file says so and no other. Streamed, training crops are cut from the whole picture;
+resident, from its central square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sre2l_core.data.picture_sets import Pictures, Recipe, build, pictures_in
+from sre2l_core.data.folders import class_folders, pictures_in, shortfall
+from sre2l_core.data.picture_sets import Pictures, Recipe, build
 from sre2l_core.data.request import Request
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Dataset
@@ -25,17 +27,20 @@ _IMAGENETTE_SIZES = (
 )
 """Shorter side in pixels, torchvision's name, folder; the full version has the original sizes."""
 _IMAGENETTE = {
-    "n01440764": "tench",
-    "n02102040": "English springer",
-    "n02979186": "cassette player",
-    "n03000684": "chain saw",
-    "n03028079": "church",
-    "n03394916": "French horn",
-    "n03417042": "garbage truck",
-    "n03425413": "gas pump",
-    "n03445777": "golf ball",
-    "n03888257": "parachute",
+    "n01440764": (963, 387, "tench"),
+    "n02102040": (955, 395, "English springer"),
+    "n02979186": (993, 357, "cassette player"),
+    "n03000684": (858, 386, "chain saw"),
+    "n03028079": (941, 409, "church"),
+    "n03394916": (956, 394, "French horn"),
+    "n03417042": (961, 389, "garbage truck"),
+    "n03425413": (931, 419, "gas pump"),
+    "n03445777": (951, 399, "golf ball"),
+    "n03888257": (960, 390, "parachute"),
 }
+"""Training pictures, validation pictures, name."""
+_LEAST_OF_IMAGENET = (732, 50)
+"""Training and validation pictures that each of the 1,000 classes has at least."""
 
 
 def weights_spec(categories: Sequence[str], resolution: int = 224) -> DatasetSpec:
@@ -61,7 +66,8 @@ def load_imagenet(request: Request) -> Dataset:
             f"imagenet-1k: no train/ folder in {request.folder}. Expected train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, "
             f"or in that folder {', '.join(_ARCHIVES)} from https://image-net.org/download (account needed)."
         )
-    return _load(request, home)
+    known = class_folders(home / "train")
+    return _load(request, home, known, _readable(known), dict.fromkeys(known, _LEAST_OF_IMAGENET), 1000)
 
 
 def load_imagenette(request: Request) -> Dataset:
@@ -86,16 +92,27 @@ def load_imagenette(request: Request) -> Dataset:
             Imagenette(request.folder, size=size, download=True)
         except (OSError, RuntimeError) as error:
             raise DataError(f"imagenette: the download failed: {error}. {advice}") from error
-    return _load(request, home, _IMAGENETTE)
+    known = class_folders(home / "train")
+    names = [_IMAGENETTE[wnid][2] if wnid in _IMAGENETTE else wnid for wnid in known]
+    expected = {wnid: counts for wnid, (*counts, _) in _IMAGENETTE.items()}
+    return _load(request, home, known, names, expected, len(_IMAGENETTE))
 
 
-def _load(request: Request, home: Path, readable: dict[str, str] | None = None) -> Dataset:
-    known = sorted(path.name for path in (home / "train").iterdir() if path.is_dir())
-    names = [readable.get(wnid, wnid) for wnid in known] if readable else _readable(known)
+def _load(
+    request: Request,
+    home: Path,
+    known: list[str],
+    names: list[str],
+    expected: Mapping[str, Sequence[int]],
+    total: int,
+) -> Dataset:
+    """The wanted of the `known` classes; `expected` counts what each has in the `total` classes of the whole set."""
     wanted = request.pick(known, names)
     classes = [known[index] for index in wanted]
-    parts = []
-    for part in ("train", "val"):
+    parts, notes = [], []
+    if len(known) < total and request.classes is None:
+        notes.append(f"{len(known)} of its {total:,} classes are there")
+    for place, part in enumerate(("train", "val")):
         files = [pictures_in(home / part / wnid) for wnid in classes]
         if empty := [wnid for wnid, members in zip(classes, files, strict=True) if not members]:
             raise DataError(
@@ -103,9 +120,13 @@ def _load(request: Request, home: Path, readable: dict[str, str] | None = None) 
                 f"{part}/<wnid>/*.JPEG; the official validation archive is flat and must be sorted into class folders."
             )
         parts.append(Pictures.of_classes(files))
+        least = {wnid: counts[place] for wnid, counts in expected.items()}
+        notes += shortfall(part, classes, list(map(len, files)), least)
+    if notes:
+        notes = [f"{'; '.join(notes)}. If this is not meant, the download or copy is incomplete: unpack {home} anew"]
     recipe = Recipe(request.resolution or 224, _STATISTICS, eval_scale=_EVAL_SCALE)
     train, val = parts
-    return build(request, classes, [names[index] for index in wanted], train, val, recipe)
+    return build(request, classes, [names[index] for index in wanted], train, val, recipe, notes)
 
 
 def _readable(wnids: list[str]) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sre2l_core.data.decode import EXTENSIONS, decode_all
+from sre2l_core.data.decode import check_memory, decode_all
+from sre2l_core.data.folders import listed
 from sre2l_core.data.request import Request
 from sre2l_core.data.resident import ResidentSplit
 from sre2l_core.data.spec import DatasetSpec
@@ -52,25 +53,24 @@ class Recipe:
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and standard deviation per channel; None measures them."""
     eval_scale: float = 1.0
-    """Shorter side of an evaluated image before the central crop, in units of the resolution."""
+    """Shorter side of a validation image before the central crop, in units of the resolution.
+
+    Training images taken as they are always show the whole central square, streamed or resident: what is compared with
+    condensed images is no smaller part of a picture in one of the two.
+    """
     upright: bool = False
     stream: bool | None = None
     """None: by size."""
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder, or of its subfolder `images`, sorted by name; none if there is no such folder."""
-    if (folder / "images").is_dir():
-        folder = folder / "images"
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-    )
-
-
 def build(
-    request: Request, classes: Sequence[str], names: Sequence[str], train: Pictures, val: Pictures, recipe: Recipe
+    request: Request,
+    classes: Sequence[str],
+    names: Sequence[str],
+    train: Pictures,
+    val: Pictures,
+    recipe: Recipe,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """The dataset of these files.
 
@@ -81,16 +81,18 @@ def build(
         train: training files.
         val: validation files.
         recipe: resolution, statistics and cropping.
+        notes: what the loader has to say; see `Dataset`.
 
     Raises:
-        DataError: for an unreadable file, or a class without readable training images.
+        DataError: for an unreadable file, a class without readable training images, or more than the memory holds.
     """
     stream = request.stream if request.stream is not None else recipe.stream
     if stream is None:
         stream = (len(train) + len(val)) * 3 * recipe.resolution**2 > RESIDENT_BYTES
     _check_counts(request, classes, train.labels)
     if stream:
-        return _streamed(request, classes, names, train, val, recipe)
+        return _streamed(request, classes, names, train, val, recipe, notes)
+    check_memory(len(train) + len(val), 3, recipe.resolution)
     parts = []
     for pictures, scale in ((train, 1.0), (val, recipe.eval_scale)):
         images, kept = decode_all(
@@ -101,7 +103,8 @@ def build(
     if not len(parts[1][1]):
         raise DataError(f"{request.name}: there are no readable validation images")
     spec = _spec(request, classes, names, recipe, parts[0][0])
-    return Dataset(spec, *(ResidentSplit(spec, *part) for part in parts))
+    notes = (*notes, *_few(classes, *(labels for _, labels in parts)))
+    return Dataset(spec, *(ResidentSplit(spec, *part) for part in parts), notes=notes)
 
 
 def measure(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -123,7 +126,13 @@ def measure(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _streamed(
-    request: Request, classes: Sequence[str], names: Sequence[str], train: Pictures, val: Pictures, recipe: Recipe
+    request: Request,
+    classes: Sequence[str],
+    names: Sequence[str],
+    train: Pictures,
+    val: Pictures,
+    recipe: Recipe,
+    notes: Sequence[str],
 ) -> Dataset:
     if not len(val):
         raise DataError(f"{request.name}: there are no validation images")
@@ -133,18 +142,19 @@ def _streamed(
         sample, _ = decode_all(some.paths, recipe.resolution, upright=recipe.upright, skip_corrupt=request.skip_corrupt)
     spec = _spec(request, classes, names, recipe, sample)
 
-    def split(pictures: Pictures) -> Split:
+    def split(pictures: Pictures, scale: float = 1.0) -> Split:
         return StreamSplit(
             spec,
             pictures.paths,
             pictures.labels,
-            eval_scale=recipe.eval_scale,
+            eval_scale=scale,
             upright=recipe.upright,
             skip_corrupt=request.skip_corrupt,
             workers=request.workers,
         )
 
-    return Dataset(spec, split(train), split(val))
+    notes = (*notes, *_few(classes, train.labels, val.labels))
+    return Dataset(spec, split(train), split(val, recipe.eval_scale), notes=notes)
 
 
 def _spec(
@@ -161,3 +171,18 @@ def _check_counts(request: Request, classes: Sequence[str], labels: Tensor) -> N
     counts = labels.bincount(minlength=len(classes))
     if empty := [classes[label] for label in (counts == 0).nonzero()[:, 0].tolist()]:
         raise DataError(f"{request.name}: no readable training images of class {', '.join(map(repr, empty))}")
+
+
+def _few(classes: Sequence[str], train: Tensor, val: Tensor) -> list[str]:
+    """Which classes are judged by no validation image, or learnt from one image only."""
+    in_train, in_val = (labels.bincount(minlength=len(classes)) for labels in (train, val))
+    unjudged, single = ([classes[label] for label in few.nonzero()[:, 0]] for few in (in_val == 0, in_train == 1))
+    notes = []
+    if unjudged:
+        notes.append(
+            f"no validation images of {len(unjudged)} of {len(classes)} classes ({listed(unjudged)}): "
+            "the accuracy says nothing about them"
+        )
+    if single:
+        notes.append(f"one training image only of {len(single)} of {len(classes)} classes ({listed(single)})")
+    return notes

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sre2l_core.config import MixedViewConfig
+from sre2l_core.data.decode import check_memory
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Batch, train_id_batches
 from sre2l_core.errors import DataError
@@ -87,12 +88,23 @@ class ResidentSplit:
         return apply(images, params, size=self.spec.resolution, black=black)
 
 
+_RESIZED_AT_ONCE = 2**26
+"""Values, of four bytes each while they are computed."""
+
+
 def resized(images: Tensor, resolution: int) -> Tensor:
-    """uint8 [N, C, H, W] -> [N, C, resolution, resolution], bilinear and antialiased; unchanged if it is that size."""
+    """uint8 [N, C, H, W] -> [N, C, resolution, resolution], bilinear and antialiased; unchanged if it is that size.
+
+    Raises:
+        DataError: if the memory does not hold them.
+    """
     if images.shape[-2:] == (resolution, resolution):
         return images
-    chunks = (
-        interpolate(chunk.float(), (resolution, resolution), mode="bilinear", antialias=True)
-        for chunk in torch.split(images, 1000)
-    )
-    return torch.cat([chunk.clamp(0, 255).round().to(torch.uint8) for chunk in chunks])
+    count, channels = images.shape[:2]
+    check_memory(count, channels, resolution)
+    result = torch.empty(count, channels, resolution, resolution, dtype=torch.uint8)
+    at_once = max(1, min(1000, _RESIZED_AT_ONCE // (channels * resolution**2)))
+    for some, target in zip(torch.split(images, at_once), torch.split(result, at_once), strict=True):
+        smooth = interpolate(some.float(), (resolution, resolution), mode="bilinear", antialias=True)
+        target.copy_(smooth.clamp(0, 255).round())
+    return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -65,6 +65,8 @@ class Dataset:
     spec: DatasetSpec
     train: Split
     val: Split
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    """What whoever asked for the data should know: files left out, classes without validation images, and the like."""
 
     @property
     def name(self) -> str:

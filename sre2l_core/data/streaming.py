@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,12 +92,38 @@ class StreamSplit:
     def take(self, ids: Tensor) -> Tensor:
         """Some images resized and centre-cropped: [B] ids -> [B, 3, H, W] uint8 on the CPU.
 
+        With `skip_corrupt` the next image of its class stands for one that cannot be read, with a warning.
+
         Raises:
             DataError: if one of them cannot be read.
         """
         files = self._files
         paths = [Path(os.fsdecode(files.paths[index])) for index in ids.tolist()]
-        return decode_all(paths, files.size, scale=files.eval_scale, upright=files.upright)[0]
+        images, kept = decode_all(
+            paths, files.size, scale=files.eval_scale, upright=files.upright, skip_corrupt=files.skip_corrupt
+        )
+        if len(kept) == len(ids):
+            return images
+        taken, readable = set(ids.tolist()), dict(zip(kept.tolist(), images, strict=True))
+        return torch.stack(
+            [
+                readable[place] if place in readable else self._next(wanted, taken)
+                for place, wanted in enumerate(ids.tolist())
+            ]
+        )
+
+    def _next(self, index: int, taken: set[int]) -> Tensor:
+        """The first readable image of the same class after `index`, the last followed by the first, but for `taken`."""
+        same = (self.labels == self.labels[index]).nonzero()[:, 0]
+        for other in same.roll(-int((same <= index).sum())).tolist():
+            if other not in taken:
+                taken.add(other)
+                with suppress(DataError):
+                    return self._files.decode(other, None, 0, 0)
+        name = self.spec.classes[int(self.labels[index])]
+        raise DataError(
+            f"{self.spec.name}: too few readable images of class {name!r}. Replace the others, or ask for fewer."
+        )
 
     def _decoded(
         self,

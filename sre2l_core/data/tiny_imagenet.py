@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sre2l_core.data.picture_sets import Pictures, Recipe, build, pictures_in
+from sre2l_core.data.folders import class_folders, listed, pictures_in, shortfall
+from sre2l_core.data.picture_sets import Pictures, Recipe, build
 from sre2l_core.data.request import Request
 from sre2l_core.data.split import Dataset
 from sre2l_core.errors import DataError
 
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _STATISTICS = (0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)
+_CLASSES, _TRAIN, _VAL = 200, 500, 50
+"""Classes, and pictures of each, of the whole dataset."""
 _PLACES = ("tiny-imagenet-200", "tiny-imagenet", "tiny-imagenet/tiny-imagenet-200")
 
 
@@ -41,19 +44,17 @@ def load_tiny_imagenet(request: Request) -> Dataset:
         Pictures.of_classes(train),
         Pictures.of_classes(val),
         Recipe(request.resolution or 64, _STATISTICS, stream=False),
+        _missing(request, known, classes, train, val),
     )
 
 
 def _class_list(home: Path) -> tuple[list[str], list[str]]:
     """Sorted wnids and their readable names; the folders of train/ where the lists are missing."""
-    listed = home / "wnids.txt"
-    if listed.is_file():
-        wnids = sorted(listed.read_text(encoding="utf-8").split())
-    else:
-        wnids = sorted(path.name for path in (home / "train").iterdir() if path.is_dir())
+    lines = home / "wnids.txt"
+    wnids = sorted(_text(lines).split()) if lines.is_file() else class_folders(home / "train")
     names: dict[str, str] = {}
     if (home / "words.txt").is_file():
-        for line in (home / "words.txt").read_text(encoding="utf-8").splitlines():
+        for line in _text(home / "words.txt").splitlines():
             wnid, _, words = line.partition("\t")
             names[wnid] = words.strip()
     return wnids, [names.get(wnid) or wnid for wnid in wnids]
@@ -65,14 +66,42 @@ def _validation_files(home: Path, classes: list[str]) -> list[list[Path]]:
     if not annotations.is_file():
         return [pictures_in(home / "val" / wnid) for wnid in classes]
     files: dict[str, list[Path]] = {wnid: [] for wnid in classes}
-    for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text(annotations).splitlines(), start=1):
         name, _, rest = line.partition("\t")
         wnid = rest.split("\t")[0]
         if not wnid:
             raise DataError(f"{annotations}, line {number}: expected 'file<TAB>wnid<TAB>…' (got {line!r})")
         if wnid in files:
             files[wnid].append(home / "val" / "images" / name)
+    there = set(pictures_in(home / "val"))
+    absent = [path for members in files.values() for path in members if path not in there]
+    if absent:
+        raise DataError(
+            _expected(
+                f"{len(absent):,} pictures of {annotations.name} are not in {home / 'val' / 'images'}: "
+                f"{listed([path.name for path in absent])}"
+            )
+        )
     return [sorted(members) for members in files.values()]
+
+
+def _missing(
+    request: Request, known: list[str], classes: list[str], train: list[list[Path]], val: list[list[Path]]
+) -> list[str]:
+    """What an incomplete download lacks, in one line, or none."""
+    notes = [f"{len(known)} of its {_CLASSES} classes are there"] * (len(known) < _CLASSES and request.classes is None)
+    for part, files, count in (("train", train, _TRAIN), ("val", val, _VAL)):
+        notes += shortfall(part, classes, list(map(len, files)), dict.fromkeys(classes, count))
+    if not notes:
+        return []
+    return [f"{'; '.join(notes)}. If this is not meant, the download or copy is incomplete: unpack {_URL} anew"]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(_expected(f"{path} cannot be read ({error})")) from None
 
 
 def _expected(problem: str) -> str:

@@ -144,7 +144,8 @@ def run(
     budget = entry.budget(name) if data_root is None else entry.budget(name).at(data_root)
     results, errors = Results(entry, name, budget, store), []
     for number, cell in enumerate(budget.cells, start=1):
-        found, values = sum(store.finished(recipe) for recipe in cell.recipes), []
+        values: list[float] = []
+        found = sum(store.finished(recipe) for recipe in cell.recipes)
         say(f"{number}/{len(budget.cells)}  {cell.name}: {found} of {len(cell.recipes)} runs found")
         try:
             for recipe in cell.recipes:

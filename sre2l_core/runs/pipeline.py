@@ -55,9 +55,9 @@ class Outcome:
     score: Score
 
 
-def load_data(config: DataConfig) -> Dataset:
-    """The dataset that a config names."""
-    return datasets.load(
+def load_data(config: DataConfig, say: Callable[[str], object] = lambda line: None) -> Dataset:
+    """The dataset that a config names; `say` is told what the loader left out or found missing."""
+    data = datasets.load(
         config.data,
         config.data_root,
         classes=config.classes,
@@ -65,6 +65,9 @@ def load_data(config: DataConfig) -> Dataset:
         resolution=config.resolution,
         skip_corrupt=config.skip_corrupt,
     )
+    for note in data.notes:
+        say(f"{data.name}: {note}")
+    return data
 
 
 def check(recipe: Recipe, spec: DatasetSpec) -> None:
@@ -101,7 +104,7 @@ def run(
     """
     recipe.check()
     to, runtime = out if isinstance(out, Places) else Places.in_folder(Path(out)), runtime or Runtime.auto()
-    data = load_data(recipe.data)
+    data = load_data(recipe.data, say)
     spec = data.spec
     check(recipe, spec)
     say(

@@ -111,7 +111,8 @@ class PipelinePanel(LivePanel):
     def clear(self) -> None:
         """What the bench holds now; resetting the panel keeps the artifacts."""
         data = self.bench.data
-        self._numbers.value = f"{data.name}: {len(data.train):,} + {len(data.val):,} images"
+        images = f"{data.name}: {len(data.train):,} + {len(data.val):,} images"
+        self._numbers.value = html.escape(" · ".join([images, *data.notes]))
         self._draw()
 
     def picture(self) -> Drawing:

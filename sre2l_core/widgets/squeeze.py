@@ -107,7 +107,8 @@ class SqueezePanel(LivePanel):
     def clear(self) -> None:
         """Empty charts."""
         self._frame = None
-        self._numbers.value = f"{html.escape(self._network())} on {len(self.data.train):,} images of {self.data.name}"
+        images = f"{self._network()} on {len(self.data.train):,} images of {self.data.name}"
+        self._numbers.value = html.escape(" · ".join([images, *self.data.notes]))
         steps = self.config.epochs * batch_count(len(self.data.train), self.config.batch_size)
         self._draw(TrainingCurves(steps), [])
 

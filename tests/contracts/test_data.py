@@ -122,6 +122,18 @@ def test_pixels_are_uint8_and_evaluation_shows_them_normalised_in_order(opened):
             assert torch.equal(data.spec.to_uint8(images[-len(ids) :]), pixels)
 
 
+@pytest.mark.parametrize("name", STREAMED)
+def test_streamed_and_resident_images_show_the_same_part_of_a_picture(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("SRE2L_CACHE", str(tmp_path / "cache"))
+    FIXTURES[name](tmp_path)
+    streamed, resident = (load(name, tmp_path, resolution=32, workers=0, stream=stream) for stream in (True, False))
+    for ours, theirs in ((streamed.train, resident.train), (streamed.val, resident.val)):
+        ids = torch.arange(len(theirs))
+        assert torch.equal(ours.take(ids), theirs.take(ids))
+        shown = [torch.cat([images for images, _ in split.eval_batches(4, "cpu")]) for split in (ours, theirs)]
+        assert torch.equal(*shown)
+
+
 def test_training_batches_obey_the_protocol(opened):
     data = opened()
     view = MixedViewConfig(mix="cutmix")

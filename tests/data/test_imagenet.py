@@ -47,6 +47,18 @@ def test_evaluation_crops_the_centre_of_a_larger_picture(tmp_path, stream):
     assert val.take(torch.tensor([0])).float().mean() < 2
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_real_training_images_show_all_of_the_central_square(tmp_path, stream):
+    """What a baseline takes: 256/224 would leave 77 % of its area."""
+    write_imagenet(tmp_path, size=(256, 256))
+    framed = Image.new("RGB", (256, 256), "black")
+    framed.paste("white", (16, 16, 240, 240))
+    framed.save(tmp_path / "train" / "n01440764" / "0.JPEG", quality=95)
+    train = load("imagenet-1k", tmp_path, resolution=224, stream=stream, workers=0).train
+    area = (train.take(torch.tensor([0])).float() > 128).float().mean().item()
+    assert area == pytest.approx((224 / 256) ** 2, abs=0.01)
+
+
 def test_readable_names(tmp_path):
     assert load("imagenette", write_imagenet(tmp_path), resolution=32).spec.class_names == (
         "tench",

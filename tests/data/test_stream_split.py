@@ -132,6 +132,23 @@ def test_an_unreadable_file_stops_with_its_name(tmp_path):
         split_of(paths).take(torch.tensor([3]))
 
 
+def test_another_image_of_its_class_stands_for_an_unreadable_one(tmp_path):
+    """Six images of classes 0, 1, 2, 0, 1, 2, 0: `take` gives as many images of each class as it was asked for."""
+    paths = pictures(tmp_path, MIXED_SIZES)
+    whole = split_of(paths).take(torch.arange(7))
+    paths[3].write_bytes(b"nothing")
+    split = split_of(paths, skip_corrupt=True)
+    with pytest.warns(UserWarning, match=r"skipped 1 unreadable of 2 files, first .*3\.png"):
+        assert torch.equal(split.take(torch.tensor([3, 1])), whole[[6, 1]])
+    with pytest.warns(UserWarning, match="skipped"):
+        assert torch.equal(split.take(torch.tensor([6, 3])), whole[[6, 0]])  # after the last comes the first
+    with (
+        pytest.warns(UserWarning, match="skipped"),
+        pytest.raises(DataError, match=r"too few readable images of.*'c0'"),
+    ):
+        split.take(torch.tensor([0, 3, 6]))
+
+
 def test_an_unreadable_file_is_left_out_of_its_batch_with_a_warning(tmp_path):
     paths = pictures(tmp_path, MIXED_SIZES)
     paths[3].write_bytes(b"nothing")

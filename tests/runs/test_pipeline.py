@@ -1,6 +1,7 @@
 """The whole pipeline: what it makes, what it does again and what not, what it refuses before any work is done."""
 
 import pytest
+from stand_ins import write_pictures
 
 from sre2l_core import presets
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
@@ -33,6 +34,15 @@ def test_each_stage_leaves_its_folder(made):
     assert Score.load(folder / "score").rows == outcome.score.rows
     assert len(outcome.data.val) == 72
     assert len(said) == 4
+
+
+def test_what_the_loader_left_out_is_said_first(tmp_path):
+    write_pictures(tmp_path, {"cats": 3, "dogs": 3})
+    (tmp_path / "cats" / "moving.gif").write_bytes(b"GIF89a")
+    said = []
+    data = load_data(DataConfig(data="folder", data_root=tmp_path), said.append)
+    assert said == [f"folder: left out: 1 .gif files (first {tmp_path}/cats/moving.gif)"]
+    assert said == [f"folder: {note}" for note in data.notes]
 
 
 def test_events_of_all_stages_arrive_and_are_logged(made):

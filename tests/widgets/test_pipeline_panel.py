@@ -8,7 +8,7 @@ import pytest
 import waiting
 
 from sre2l_core import presets
-from sre2l_core.data import Dataset
+from sre2l_core.data import Dataset, load
 from sre2l_core.errors import ConfigError
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.workbench import STAGES, Workbench
@@ -139,3 +139,10 @@ def test_stop_keeps_the_stages_that_are_done(panel: PipelinePanel) -> None:
 
 def test_data_may_be_given(tiny_data: Dataset, recipe: Recipe, cpu: Runtime) -> None:
     assert Workbench(recipe, data=tiny_data, runtime=cpu).data is tiny_data
+
+
+def test_what_the_loader_left_out_is_shown_as_text(recipe: Recipe, cpu: Runtime) -> None:
+    data = replace(load("digits", resolution=8), notes=("left out: 2 <b>gif</b> files",))
+    panel = PipelinePanel(recipe, data=data, runtime=cpu)
+    assert "left out: 2 &lt;b&gt;gif&lt;/b&gt; files" in panel._numbers.value
+    panel.close()

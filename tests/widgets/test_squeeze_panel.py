@@ -1,6 +1,7 @@
 """SqueezePanel without a front end: the same network as `squeeze` makes, curves, BatchNorm's memory, confusion."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -115,3 +116,10 @@ def test_memory_reads_the_running_statistics() -> None:
     assert (layer.name, layer.channels) == ("1", 5)
     assert layer.mean == pytest.approx((0.2, 1, 2, 3, 3.8))
     assert layer.std == pytest.approx((3, 3, 3, 3, 3))
+
+
+def test_what_the_loader_left_out_is_shown_as_text(tiny_data: Dataset, cpu: Runtime) -> None:
+    data = replace(tiny_data, notes=("left out: 2 <b>gif</b> files",))
+    panel = SqueezePanel(data, CONFIG, runtime=cpu)
+    assert "left out: 2 &lt;b&gt;gif&lt;/b&gt; files" in panel._numbers.value
+    panel.close()
