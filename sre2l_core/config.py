@@ -313,6 +313,47 @@ class RecoverConfig(ViewConfig):
         catalogue="starts",
         description="pixels to begin with, a name from sre2l_core/starts: noise, real, patches, mosaic, ...",
     )
+    parametrisation: str = setting(
+        "pixels",
+        label="optimise",
+        catalogue="parametrisations",
+        description="what stands for an image, a name from sre2l_core/parametrisations: pixels (the paper's), or "
+        "fourier (smooth pictures; Distill 2017)",
+    )
+    fourier_lr: float = setting(
+        0.5,
+        gt=0,
+        le=100,
+        label="Fourier rate ×",
+        slider=(0.01, 10),
+        log=True,
+        description="learning rate of Fourier coefficients in units of lr",
+    )
+    fourier_decay: float = setting(
+        1.0,
+        ge=0,
+        le=4,
+        label="Fourier decay",
+        slider=(0, 2),
+        step=0.05,
+        description="exponent of 1 / frequency that scales Fourier coefficients: 1 is the spectrum of natural images, "
+        "0 treats all frequencies alike",
+    )
+    fourier_spread: float = setting(
+        0.01,
+        ge=0,
+        le=10,
+        label="Fourier spread",
+        slider=(0.001, 1),
+        log=True,
+        description="standard deviation of the Fourier coefficients that noise begins with: 0.01 is nearly grey, "
+        "with 1 the images of a class differ more",
+    )
+    fourier_colors: Literal["natural", "separate"] = setting(
+        "natural",
+        label="Fourier colors",
+        description="colours of Fourier coefficients: decorrelated as in natural images, or each channel for itself",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes the noise and the crops of every group")
     snapshot_every: int | None = Field(None, ge=1, description="also write the pixels every so many steps")
     image_format: Literal["png", "webp", "jpeg"] = Field(

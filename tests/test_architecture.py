@@ -17,7 +17,7 @@ PACKAGE = Path(sre2l_core.__file__).parent
 STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
     ("config", "counter_random", "errors", "events", "runtime", "storage", "pictures", "registry", "worker", "steps"),
-    ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups"),
+    ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
     ("artifacts", "presets"),
     ("starts",),
     ("stages",),

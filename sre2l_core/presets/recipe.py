@@ -82,7 +82,8 @@ _STAGES: dict[str, type[Config]] = {
     "relabel": RelabelConfig,
     "validate": ValidateConfig,
 }
-CLASSES = {"digits": 10, "cifar10": 10, "cifar100": 100, "imagenette": 10, "tiny-imagenet": 200, "imagenet-1k": 1000}
+CLASSES = {"digits": 10, "drawings": 10, "cifar10": 10, "cifar100": 100, "imagenette": 10}
+CLASSES |= {"tiny-imagenet": 200, "imagenet-1k": 1000}
 """Classes of the datasets that always have as many."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from sre2l_core import data as datasets
-from sre2l_core import starts
+from sre2l_core import parametrisations, starts
 from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
@@ -76,6 +76,7 @@ def check(recipe: Recipe, spec: DatasetSpec) -> None:
     check_teacher(Teacher(empty_network(backbone, spec, options), spec, backbone), recipe.recover)
     plan(recipe.recover, spec)
     starts.find(recipe.recover.init)
+    parametrisations.find(recipe.recover.parametrisation)
     baselines(recipe.validate)
     for name in recipe.validate.students:
         empty_network(name, spec, recipe.validate.student_options)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sre2l_core import starts
+from sre2l_core import parametrisations, starts
 from sre2l_core.artifacts import Teacher
 from sre2l_core.bn_stats import BatchNormStats, batchnorms, bn_statistics, layer_distances
 from sre2l_core.config import RecoverConfig
@@ -23,6 +23,7 @@ from sre2l_core.terms import ForwardPass, active, all_terms
 from sre2l_core.views import ViewParams, draw, matrices, resample
 
 _FIXED = frozenset(("ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"))
+_FIXED |= frozenset(parametrisations.SETTINGS)
 """Settings that are used up when a recovery starts."""
 CHECK_EVERY = 25
 """Steps between checks of the loss: each waits for the device and keeps a good state to fall back on."""
@@ -57,19 +58,19 @@ class Recovery:
         self.net = self.runtime.place(teacher.net)
         device, start = self.runtime.device, starts.find(config.init)
         pixels = torch.cat([start(teacher, config, group, data, self.runtime) for group in groups])
-        self.images = pixels.to(device).requires_grad_()
-        """[S * G, C, H, W] pixels in normalised space."""
+        self.parametrisation = parametrisations.find(config.parametrisation)(teacher.spec, config, device)
+        self.values = self.parametrisation.from_images(pixels.to(device)).requires_grad_()
+        """What Adam moves: the images themselves, or what the parametrisation puts in their place."""
         self.targets = torch.tensor([label for group in groups for label in group.labels], device=device)
         # One kernel for the whole update: many small ones would take longer than the arithmetic they do.
-        self.optimizer = torch.optim.Adam([self.images], lr=config.lr, betas=config.betas, fused=True)
+        self.optimizer = torch.optim.Adam([self.values], lr=config.lr, betas=config.betas, fused=True)
         self.step_count = 0
         self.changes: list[dict[str, Any]] = []
         """What was retuned: step, field, old and new value."""
         self.snapshots: list[tuple[int, Tensor]] = []
-        self._bounds = teacher.spec.bounds(device)
         self._use(config)
         with self._listening() as stats:
-            self._objective = self.runtime.compiled(self.objective, self.images, self._crop(0), self._weights, stats)
+            self._objective = self.runtime.compiled(self.objective, self.values, self._crop(0), self._weights, stats)
         self._pending: list[dict[str, Tensor]] = []
         self.checked = self.state_dict()
         """The state after the last step whose loss was checked and found finite."""
@@ -78,6 +79,12 @@ class Recovery:
     def ids(self) -> list[int]:
         """Image ids, in the order of the pixels."""
         return [index for group in self.groups for index in group.ids]
+
+    @property
+    @torch.no_grad()
+    def images(self) -> Tensor:
+        """[S * G, C, H, W] pixels in normalised space."""
+        return self.parametrisation.to_images(self.values)
 
     @property
     def done(self) -> bool:
@@ -94,22 +101,23 @@ class Recovery:
         crop = self._crop(self.step_count)
         # Hooks live for one pass only: the network is the teacher's own, and another recovery may use it next.
         with self._listening() as stats:
-            terms, loss = self._objective(self.images, crop, self._weights, stats)
+            terms, loss = self._objective(self.values, crop, self._weights, stats)
         # Groups share no pixel, so the gradient of their sum is that of each group on its own.
-        (self.images.grad,) = torch.autograd.grad(loss.sum(), self.images)
+        (self.values.grad,) = torch.autograd.grad(loss.sum(), self.values)
+        rate = self.parametrisation.rate(self.config)
         # A formula of the step instead of a scheduler: retuning or restoring leaves no other state to put right.
-        self.optimizer.param_groups[0]["lr"] = cosine(self.step_count / self.config.steps) * self.config.lr
+        self.optimizer.param_groups[0]["lr"] = cosine(self.step_count / self.config.steps) * rate
         self.optimizer.step()
         with torch.no_grad():
-            self.images.clamp_(*self._bounds)
+            self.parametrisation.bound(self.values)
         self.step_count += 1
         return self._report(dict(zip(self._terms, terms.detach().mean(1), strict=True)), loss.detach().mean())
 
-    def objective(self, images: Tensor, crop: Tensor, weights: Tensor, stats: BatchNormStats) -> tuple[Tensor, Tensor]:
+    def objective(self, values: Tensor, crop: Tensor, weights: Tensor, stats: BatchNormStats) -> tuple[Tensor, Tensor]:
         """What Equation 5 minimises: crop, one pass through the teacher, add up the terms.
 
         Args:
-            images: [S * G, C, H, W] normalised.
+            values: what stands for the images, such as their pixels.
             crop: `ViewParams.geometry` of a view for each group or each image.
             weights: [T] of the terms.
             stats: what the network's hooks fill.
@@ -119,7 +127,7 @@ class Recovery:
         """
         spec = self.teacher.spec
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
-        views = resample(images, *matrices(crop, spec.size, spec.resolution))
+        views = resample(self.parametrisation.to_images(values), *matrices(crop, spec.size, spec.resolution))
         logits = self.runtime.forward(self.net, views)
         forward = ForwardPass(views, logits, self.targets, stats, len(self.groups), self.config)
         terms = torch.stack([term(forward) for term in self._terms.values()])
@@ -178,9 +186,9 @@ class Recovery:
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a continuation needs."""
-        moments = self.optimizer.state.get(self.images, {})
-        # Copies: steps change pixels and moments in place.
-        tensors = {"images": self.images, **{name: moments[name] for name in moments}}
+        moments = self.optimizer.state.get(self.values, {})
+        # Copies: steps change values and moments in place.
+        tensors = {"values": self.values, **{name: moments[name] for name in moments}}
         return {
             "tensors": {name: tensor.detach().clone() for name, tensor in tensors.items()},
             "step": self.step_count,
@@ -190,15 +198,16 @@ class Recovery:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state` was taken: the same pixels follow, bit for bit on the same kind of device."""
-        tensors = dict(state["tensors"])
+        config, tensors = RecoverConfig.of(state["config"]), dict(state["tensors"])
+        parametrisations.check_same(self.config, config)
         with torch.no_grad():
-            self.images.copy_(tensors.pop("images"))
+            self.values.copy_(tensors.pop("values"))
         self.optimizer.state.clear()
         if tensors:
-            device = self.images.device  # also of the step count: fused Adam counts where it computes
-            self.optimizer.state[self.images] = {name: t.to(device, copy=True) for name, t in tensors.items()}
+            device = self.values.device  # also of the step count: fused Adam counts where it computes
+            self.optimizer.state[self.values] = {name: t.to(device, copy=True) for name, t in tensors.items()}
         self.step_count, self.changes = int(state["step"]), list(state["changes"])
-        self._use(RecoverConfig.of(state["config"]))
+        self._use(config)
         self._pending, self.checked = [], self.state_dict()
 
     def views(self, step: int) -> ViewParams:
