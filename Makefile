@@ -37,7 +37,7 @@ app: $(VENV)/.installed-app  ## open the recover lesson as a page without code, 
 	@$(WINDOW); cd notebooks && exec $(abspath $(BIN))/voila 02_recover.ipynb $$window $(APP_ARGS)
 
 demo: $(VENV)/.installed-core  ## condense the digits end to end on the CPU; results in runs/demo
-	@$(BIN)/python -m sre2l_core demo $(DEMO_ARGS)
+	@$(BIN)/sre2l demo $(DEMO_ARGS)
 
 test: $(VENV)/.installed-test  ## run the tests, and every notebook in fast mode
 	@SRE2L_FAST=1 $(BIN)/python -m pytest tests $(NOTEBOOKS) \

@@ -1,4 +1,7 @@
-"""`python -m sre2l_core COMMAND`: arguments in, exit status out; the commands themselves are in `cli.py`."""
+"""`sre2l COMMAND`, also `python -m sre2l_core COMMAND`: arguments in, exit status out.
+
+The commands themselves are in `cli.py` and `commands/`.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,13 @@ from typing import Any
 import tyro
 
 from sre2l_core import __version__, presets
-from sre2l_core.arguments import REGISTRY
-from sre2l_core.cli import COMMANDS, PROGRAM
+from sre2l_core.arguments import NONE, REGISTRY
+from sre2l_core.cli import COMMANDS, PROGRAM, of_all_commands
 from sre2l_core.commands import say
 from sre2l_core.config import DataConfig
-from sre2l_core.errors import SRe2LError, unknown
+from sre2l_core.errors import ConfigError, SRe2LError, unknown
 
-DESCRIPTION = f"SRe2L condenses an image data set, in four stages. Options of one: {PROGRAM} COMMAND --help"
-
+HELP = ("help", "-h", "--help")
 OUT_OF_MEMORY = (
     "What was finished is kept. Use smaller batches (batch_size, micro_batch) or groups (group_size, stack)."
 )
@@ -49,11 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> Any:
     """The command asked for, its defaults taken from `--preset`, else from the preset of the dataset."""
-    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
-    if name == "--version":
+    name, rest = (arguments[0], list(arguments[1:])) if arguments else ("help", [])
+    if name in ("version", "-V", "--version"):
         return lambda: say(f"sre2l_core {__version__}")
-    if name in ("-h", "--help"):
-        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=PROGRAM, description=DESCRIPTION, args=["--help"])
+    if name in HELP:
+        topic = [word for word in rest if word not in HELP]
+        return parse([*topic, "--help"]) if topic else of_all_commands(["--help"])
+    if name.startswith("-"):
+        raise ConfigError(f"the command comes first, then its options: {PROGRAM} COMMAND {name} ... (got {name!r}).")
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     kind = COMMANDS[name]
@@ -80,13 +85,13 @@ def starting_recipe(arguments: Sequence[str]) -> presets.Recipe:
 
 
 def value_of(arguments: Sequence[str], *flags: str) -> str | None:
-    """The value of the first of `flags` that is given, as `--flag value` or `--flag=value`."""
+    """The value of the first of `flags` that is given, as `--flag value` or `--flag=value`; None also for `none`."""
     for flag in flags:
         for position, argument in enumerate(arguments):
-            if argument == flag:
-                return next(iter(arguments[position + 1 :]), None)
-            if argument.startswith(f"{flag}="):
-                return argument.partition("=")[2]
+            name, equals, value = argument.partition("=")
+            if name == flag:
+                value = value if equals else next(iter(arguments[position + 1 :]), NONE)
+                return None if value == NONE else value
     return None
 
 

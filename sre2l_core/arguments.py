@@ -1,15 +1,16 @@
 """How tyro reads the types of the config models from a command line.
 
-Names in a row (`--classes cats,dogs`, `--against random full`), nothing (`--against none`), and options of a plug-in
-(`--squeeze.backbone-options depth=3 width=64`).
+Names of a catalogue (`--init noise`), which help lists and completion offers; names in a row (`--classes cats,dogs`,
+`--against random full`); nothing (`--against none`); options of a plug-in (`--backbone-options depth=3 width=64`).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tyro.constructors import (
     ConstructorRegistry,
@@ -20,12 +21,57 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from sre2l_core import presets
 from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError, SRe2LError
+from sre2l_core.registry import names_of
 
 REGISTRY = ConstructorRegistry()
 NONE = "none"
 """What is written for no value and for an empty list."""
+
+
+class Offered(tuple[str, ...]):
+    """Names that completion offers. The parser lets others pass: whoever looks one up names the nearest known."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def one_of(offered: Iterable[str], *, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
+    """A single name, with these to choose from; `none` for no name where that is allowed."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME",
+        instance_from_str=lambda words: None if optional and words == [NONE] else words[0],
+        is_instance=lambda value: isinstance(value, str) or (optional and value is None),
+        str_from_instance=lambda value: [NONE if value is None else str(value)],
+        choices=Offered(offered),
+    )
+
+
+def row_of(
+    offered: Iterable[str], *, optional: bool = False, metavar: str = "NAME,NAME"
+) -> PrimitiveConstructorSpec[Any]:
+    """Any number of names, with commas or spaces between them; `none` or nothing for no name at all."""
+    absent = None if optional else ()
+
+    def read(words: list[str]) -> tuple[str, ...] | None:
+        parts = tuple(part for word in words for part in word.split(",") if part)
+        return absent if parts in ((), (NONE,)) else parts
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=metavar,
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple) or value is None,
+        str_from_instance=lambda value: [",".join(value or (NONE,))],
+        choices=Offered(offered) or None,
+    )
+
+
+PresetName = Annotated[str | None, one_of(sorted(presets.PRESETS), optional=True)]
+DatasetName = Annotated[str | None, one_of(names_of("data"), optional=True)]
 
 
 @REGISTRY.struct_rule
@@ -43,8 +89,10 @@ def config(info: StructTypeInfo) -> StructConstructorSpec | None:
 
     build.__doc__ = kind.__doc__
     start = info.default if isinstance(info.default, kind) else kind()
-    known: dict[str, Any] = kind.model_fields
-    fields = [StructFieldSpec(name, it.annotation, getattr(start, name), it.description) for name, it in known.items()]
+    fields = []
+    for name in kind.model_fields:
+        annotation, help_text = _type_and_help(kind, name)
+        fields.append(StructFieldSpec(name, annotation, getattr(start, name), help_text))
     return StructConstructorSpec(build, tuple(fields))
 
 
@@ -65,25 +113,14 @@ def optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
 
 @REGISTRY.primitive_rule
 def names(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Any number of names, with commas or spaces between them; `none` or nothing for no name at all."""
+    """A tuple of names."""
     inner = _without_none(info.type)
     item, *rest = get_args(inner) or (None,)
     if get_origin(inner) is not tuple or rest != [Ellipsis] or (item is not str and get_origin(item) is not Literal):
         return None
     known = get_args(item)
-    absent = () if inner is info.type else None
-
-    def read(words: list[str]) -> tuple[str, ...] | None:
-        parts = tuple(part for word in words for part in word.split(",") if part)
-        return absent if parts in ((), (NONE,)) else parts
-
-    return PrimitiveConstructorSpec(
-        nargs="*",
-        metavar=f"{{{','.join(known)}}}" if known else "NAME,NAME",
-        instance_from_str=read,
-        is_instance=lambda value: isinstance(value, tuple) or value is None,
-        str_from_instance=lambda value: [",".join(value or (NONE,))],
-    )
+    metavar = f"{{{','.join(known)}}}" if known else "NAME,NAME"
+    return row_of(known, optional=inner is not info.type, metavar=metavar)
 
 
 @REGISTRY.primitive_rule
@@ -109,6 +146,17 @@ def _option(word: str) -> tuple[str, bool | int | float | str]:
     except ValueError:
         return name, text
     return name, value if isinstance(value, (bool, int, float)) else text.strip('"')
+
+
+def _type_and_help(kind: type[Config], name: str) -> tuple[Any, str]:
+    """The type of a field, and what the help says of it: with its names, if they are those of a catalogue."""
+    field: Any = kind.model_fields[name]
+    folder = kind.shown(name).catalogue
+    if not folder:
+        return field.annotation, field.description
+    known = names_of(folder)
+    spec = row_of(known) if get_origin(field.annotation) is tuple else one_of(known)
+    return Annotated[field.annotation, spec], f"{field.description}: {', '.join(known)}"
 
 
 def _without_none(kind: Any) -> Any:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from shutil import which
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import tyro
 from tyro.conf import OmitArgPrefixes as Flat
 
 from sre2l_core import presets
+from sre2l_core.arguments import REGISTRY, DatasetName, PresetName
 from sre2l_core.commands import Machine, progress, say
 from sre2l_core.config import DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
@@ -23,15 +28,19 @@ if TYPE_CHECKING:
 
 # torch takes seconds to import: what needs it is imported where a command runs, so that --help answers at once.
 
-PROGRAM = "python -m sre2l_core"
+PROGRAM = "sre2l"
+DESCRIPTION = (
+    f"SRe2L condenses an image data set, in four stages. To see all of them in a minute: {PROGRAM} demo. "
+    f"Options of a command: {PROGRAM} COMMAND --help. Version: {PROGRAM} --version."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """What all commands that compute have in common."""
 
-    preset: str | None = None
-    """settings to start from, see `presets`; by default those of the dataset"""
+    preset: PresetName = None
+    """settings to start from: a name that `sre2l presets` lists; by default those of the dataset"""
     machine: Flat[Machine] = field(default_factory=Machine)
 
 
@@ -71,8 +80,8 @@ class Recover(Command):
     """folder of the condensed set; the same command continues an interrupted run"""
     verifier: Path | None = None
     """folder of another classifier that watches (no effect on the images)"""
-    data: str | None = None
-    """dataset to start from with --init real or patches; by default the teacher's"""
+    data: DatasetName = None
+    """dataset of real images for an --init that begins with them; by default the teacher's"""
     data_root: Path | None = None
     """where it lies"""
     config: Flat[RecoverConfig]
@@ -100,11 +109,7 @@ class Recover(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Relabel(Command):
-    """Stage 3: soft labels of many random views of each image.
-
-    With --dry-run it only says how large they would be: for a condensed set, or for the numbers of a preset, as in
-    `relabel --dry-run --preset imagenet-1k/resnet18/reference`.
-    """
+    """Stage 3: soft labels of many random views of each image, or only their size (--dry-run)."""
 
     teacher: Path | None = None
     """folder of the teacher"""
@@ -113,7 +118,8 @@ class Relabel(Command):
     out: Path | None = None
     """folder of the label store; the same command continues an interrupted run"""
     dry_run: bool = False
-    """print the size of the store for each codec, and stop"""
+    """print the size of the store for each codec and stop: for --condensed, or for the numbers of a --preset such as
+    imagenet-1k/resnet18/reference"""
     ipc: int
     """images per class of a dry run without --condensed"""
     num_classes: int | None
@@ -128,8 +134,10 @@ class Relabel(Command):
     def __call__(self) -> None:
         """Relabel, or say how much it would be."""
         from sre2l_core.artifacts import CondensedSet
+        from sre2l_core.codecs import build_codec
         from sre2l_core.stages.relabel import relabel, store_sizes
 
+        build_codec(self.config.codec, **self.config.codec_options)  # or the nearest name, before anything is loaded
         if self.dry_run:
             for line in store_sizes(*self._numbers(), self.config):
                 say(line)
@@ -244,11 +252,13 @@ class Demo:
         """Run the `digits` preset, then say what to try next."""
         run_and_show(presets.get("digits").seeded(self.seed), self.out, self.machine)
         say("\nTo look further:")
+        if which(PROGRAM) is None:
+            say(f"  source {shlex.quote(sys.prefix)}/bin/activate   # so that the shell finds `{PROGRAM}`")
         say(f"  {PROGRAM} inspect {shlex.quote(str(self.out / 'condensed'))}")
         say(f"  {PROGRAM} run --preset digits --recover.ipc 50 --out runs/ipc50")
         say(f"  {PROGRAM} run --preset digits --recover.alpha-bn 0 --out runs/without_bn")
-        say(f"  {PROGRAM} run --data folder --data-root DIR --out runs/mine     # your own pictures")
-        say("  make lab                                                        # the same, live in a notebook")
+        say(f"  {PROGRAM} run --data folder --data-root DIR --out runs/mine   # your own pictures")
+        say("  make lab                                                      # the same, live in a notebook")
 
 
 @dataclass(frozen=True)
@@ -276,6 +286,16 @@ COMMANDS: dict[str, Any] = {
     "inspect": Inspect,
     **catalogue("commands"),
 }
+
+
+def of_all_commands(arguments: list[str]) -> None:
+    """Let tyro speak of all commands at once: `--help`, or a script for a shell; it ends with `SystemExit`."""
+    recipe, kinds = presets.default_for("digits"), []
+    for name, kind in COMMANDS.items():
+        default = kind.start(recipe) if hasattr(kind, "start") else tyro.MISSING
+        kinds.append(Annotated[kind, tyro.conf.subcommand(name, default=default)])
+    every: Any = reduce(or_, kinds)
+    tyro.cli(every, prog=PROGRAM, description=DESCRIPTION, args=arguments, registry=REGISTRY)
 
 
 def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine) -> None:

@@ -114,9 +114,7 @@ def explain(owner: str, error: ValidationError) -> str:
 class DataConfig(Config):
     """Which real data: a name from `sre2l_core/data` and what to take of it."""
 
-    data: str = Field(
-        "digits", description="dataset: digits, cifar10, cifar100, tiny-imagenet, imagenette, ..., folder"
-    )
+    data: str = setting("digits", catalogue="data", description="dataset, a name from sre2l_core/data")
     data_root: Path | None = Field(None, description="where it lies; default $SRE2L_DATA, else ~/.cache/sre2l/data")
     classes: tuple[str, ...] | None = Field(None, description="only these class ids, such as n01443537,n02124075")
     num_classes: int | None = Field(None, ge=2, description="only the first so many classes")
@@ -226,7 +224,7 @@ class SqueezeConfig(MixedViewConfig, TrainConfig):
     """Stage 1: a classifier with BatchNorm learns the real data (Equation 4, Table 7a)."""
 
     backbone: str = setting(
-        "resnet18", catalogue="backbones", description="network, a name from sre2l_core/backbones or torchvision"
+        "resnet18", catalogue="backbones", description="network, a name from torchvision or sre2l_core/backbones"
     )
     backbone_options: Options = Field(default_factory=dict, description="its options, such as depth or weights")
     pretrained: str | None = Field(
@@ -311,7 +309,7 @@ class RecoverConfig(ViewConfig):
         "noise",
         label="start from",
         catalogue="starts",
-        description="pixels to begin with, a name from sre2l_core/starts: noise, real, patches, mosaic, ...",
+        description="pixels to begin with, a name from sre2l_core/starts",
     )
     parametrisation: str = setting(
         "pixels",
@@ -381,7 +379,12 @@ class RelabelConfig(MixedViewConfig):
 class ValidateConfig(TrainConfig):
     """Stage 4: fresh students learn images and soft labels, real test data judges them (Equation 9, Table 7b)."""
 
-    students: tuple[str, ...] = Field(("resnet18",), min_length=1, description="networks to train (Tables 4 and 5)")
+    students: tuple[str, ...] = setting(
+        ("resnet18",),
+        min_length=1,
+        catalogue="backbones",
+        description="networks to train (Tables 4 and 5), names from torchvision or sre2l_core/backbones",
+    )
     student_options: Options = Field(default_factory=dict, description="options of these networks")
     temperature: float = setting(
         20.0,
@@ -402,8 +405,8 @@ class ValidateConfig(TrainConfig):
     against: tuple[str, ...] = setting(
         ("random",),
         catalogue="starts",
-        description="baselines in the same table: starts that take no steps (random: as many random real images), or "
-        "full: all real images",
+        description="baselines in the same table: full (all real images), or a start that takes no steps (random: as "
+        "many random real images), a name from sre2l_core/starts",
     )
     hard_labels: bool = Field(True, description="also train on the condensed images with hard labels")
     eval_every: int = Field(10, ge=1, description="epochs between evaluations (the last epoch is always evaluated)")

@@ -37,7 +37,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     similar = [other for other in names if name and name in other]
     similar.sort(key=lambda other: not other.startswith(name))
-    similar += [other for other in get_close_matches(name, names, n=5, cutoff=0.4) if other not in similar]
+    similar += [other for other in get_close_matches(name, names, n=5, cutoff=0.5) if other not in similar]
     hint = f" Did you mean {similar[0]!r}?" if similar else ""
     if len(names) <= CATALOGUE_SHOWN:
         return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")

@@ -33,6 +33,26 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
+def block_after(file, words):
+    """The first block of code after some words of a text."""
+    text = (PACKAGE.parent / file).read_text(encoding="utf-8")
+    return text[text.index(words) :].split("```")[1].strip("\n")
+
+
+def test_the_rooms_in_contributing_are_the_layers():
+    rooms = [line.split("  ")[0].split() for line in block_after("CONTRIBUTING.md", "Downwards only").splitlines()]
+    assert rooms[0] == ["notebooks"]
+    assert [set(room) for room in rooms[:0:-1]] == [set(layer) for layer in LAYERS]
+
+
+def test_the_tree_in_the_readme_is_there_and_leaves_no_folder_out():
+    tree = block_after("README.md", "## The tree")
+    ours = tree[: tree.index("\nnotebooks/")].splitlines()[1:]
+    named = [name for line in ours for name in line[2:].split("   ")[0].split("  ") if name]
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == {n.strip("/") for n in named if "/" in n}
+
+
 def part_of(path):
     """The part of the package that a file belongs to: its top-level module or folder."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")

@@ -1,13 +1,18 @@
 """The command line as a user meets it: help, options, every command, interruption. Wrong input: test_bad_input.py."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
+from importlib.metadata import entry_points
+from io import StringIO
+from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from stand_ins import picture, write_pictures
@@ -15,7 +20,9 @@ from stand_ins import picture, write_pictures
 from sre2l_core import __version__, cli, presets
 from sre2l_core.__main__ import main, parse
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.registry import catalogue, names_of
 
+ROOT = Path(__file__).parents[1]
 SMOKE = ["--preset", "digits/smoke", "--resolution", "8", "--device", "cpu"]
 RUN = ["run", *SMOKE, "--recover.group-images", "1"]
 COMMAND = [sys.executable, "-m", "sre2l_core"]
@@ -35,11 +42,41 @@ def finished(tmp_path_factory):
 
 
 def test_help_lists_the_commands(capsys):
-    for arguments in ([], ["--help"]):
+    for arguments in ([], ["--help"], ["-h"], ["help"], ["help", "help"], ["-h", "--help"]):
         assert main(arguments) == 0
         shown = capsys.readouterr().out
-        assert all(command in shown for command in cli.COMMANDS)
-        assert "python -m sre2l_core COMMAND --help" in " ".join(shown.split())
+        assert all(f"• {command} " in shown for command in cli.COMMANDS)
+        assert "usage: sre2l [-h]" in shown
+        assert "sre2l COMMAND --help" in " ".join(shown.split())
+        assert "sre2l --version" in " ".join(shown.split())
+
+
+def test_the_console_command_is_the_module(capsys):
+    (script,) = entry_points(group="console_scripts", name=cli.PROGRAM)
+    assert script.load() is main
+    long_way = subprocess.run([*COMMAND, "presets", "--help"], capture_output=True, text=True, check=True)
+    assert long_way.stdout.startswith("usage: sre2l presets [-h]")
+    assert main(["presets", "--help"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == long_way.stdout.splitlines()[:3]
+
+
+def test_help_of_a_command_may_be_asked_in_both_orders(capsys):
+    assert main(["help", "demo"]) == main(["demo", "--help"]) == 0
+    first, second = capsys.readouterr().out.split("usage: ")[1:]
+    assert first == second
+    assert "the whole method" in first.lower()
+    assert main(["help", "dmo"]) == 2
+    assert "unknown command 'dmo'. Did you mean 'demo'?" in capsys.readouterr().err
+
+
+def test_an_option_before_the_command_is_told_where_it_belongs(capsys):
+    assert main(options("--preset digits run")) == 2
+    assert "the command comes first, then its options: sre2l COMMAND --preset" in capsys.readouterr().err
+
+
+def test_nothing_similar_is_suggested_for_a_name_that_is_like_no_other(capsys):
+    assert main(options("presets qqq")) == 2
+    assert "Did you mean" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -71,8 +108,9 @@ def test_help_shows_the_values_of_the_preset(capsys):
 
 
 def test_version_and_presets(capsys):
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"sre2l_core {__version__}\n"
+    for words in ("--version", "-V", "version"):
+        assert main([words]) == 0
+        assert capsys.readouterr().out == f"sre2l_core {__version__}\n"
     assert main(["presets"]) == 0
     assert capsys.readouterr().out.split() == sorted(presets.PRESETS)
     assert main(["presets", "digits/smoke"]) == 0
@@ -111,6 +149,89 @@ def test_version_and_presets(capsys):
 )
 def test_options_of_a_run(words, part, field, expected):
     assert getattr(getattr(parse(["run", *options(words)]), part), field) == expected
+
+
+@pytest.mark.parametrize("command", ["squeeze", "recover", "relabel", "validate", "run"])
+def test_help_names_what_is_in_each_catalogue(command, capsys):
+    folders = {"data": "data", "backbone": "backbones", "students": "backbones", "init": "starts", "against": "starts"}
+    assert main([command, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    listed = re.findall(r"--(?:\w+\.)?([a-z]+) (?:NAME|NAME,NAME) (?:(?!--).)*?/(\w+): ([\w, -]+) \(default", shown)
+    assert listed
+    for option, folder, names in listed:
+        assert folder == folders.get(option, "codecs")
+        assert names.split(", ") == sorted(catalogue(folder))
+
+
+@pytest.mark.parametrize("folder", ["data", "backbones", "codecs", "starts", "terms"])
+def test_names_read_from_the_files_are_those_of_the_catalogue(folder):
+    assert names_of(folder) == sorted(catalogue(folder))
+
+
+def test_none_is_no_dataset_and_no_preset():
+    assert parse(options("recover --teacher t --out x --data none --preset none")).data is None
+    assert parse(options("run --preset=none")).data.data == "digits"
+
+
+COMPLETED = {
+    "rec": ["recover"],
+    "run --recover.alpha-b": ["--recover.alpha-bn"],
+    "run --recover.init ": sorted(catalogue("starts")),
+    "run --validate.against random r": ["random", "real"],
+    "squeeze --data cifar": ["cifar10", "cifar100"],
+    "recover --data dig": ["digits"],
+    "squeeze --backbone convnet": ["convnet", "convnet3", "convnet4"],
+    "relabel --preset imagenette/": [f"imagenette/resnet18/{source}" for source in ("modern", "paper", "reference")],
+    "run --recover.image-format ": ["png", "webp", "jpeg"],
+    "inspect here": [],  # the shell takes files then
+}
+
+
+@pytest.mark.parametrize(("typed", "expected"), COMPLETED.items())
+def test_bash_completes(typed, expected, tmp_path):
+    script = tmp_path / "sre2l"
+    with redirect_stdout(StringIO()) as printed:
+        assert main(["completion", "bash"]) == 0
+    script.write_text(printed.getvalue())
+    words = ["sre2l", *typed.split(" ")]
+    press_tab = (
+        f"source {shlex.quote(str(script))}; COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}; "
+        """f=$(complete -p sre2l | sed 's/.*-F //; s/ .*//'); $f; printf '%s\n' "${COMPREPLY[@]}"; complete -p sre2l"""
+    )
+    done = subprocess.run(["bash", "--norc", "-c", press_tab], capture_output=True, text=True, check=True)
+    *found, rule = filter(None, done.stdout.splitlines())
+    assert (found, done.stderr) == (expected, "")
+    assert "-o default" in rule
+
+
+@pytest.mark.parametrize(("shell", "start"), [("zsh", "#compdef sre2l"), ("fish", "complete --no-files --command")])
+def test_other_shells_get_a_script_too(shell, start, capsys):
+    assert main(["completion", shell]) == 0
+    shown = capsys.readouterr().out
+    assert start in shown
+    assert "--recover.alpha-bn" in shown
+    assert main(["completion", "ksh"]) == 2
+
+
+SAID = re.compile(r"(?:^|`)sre2l ((?:" + "|".join(cli.COMMANDS) + r")\b[^`#\\\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", ["README.md", "benchmarks/README.md", "notebooks/00_quickstart.ipynb"])
+def test_the_commands_that_the_text_shows_are_understood(path):
+    text = (ROOT / path).read_text()
+    if path.endswith(".ipynb"):
+        text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+    shown = [line.strip() for line in SAID.findall(text) if "…" not in line and "--help" not in line]
+    assert shown
+    for line in shown:
+        parse(shlex.split(line))
+
+
+def test_there_is_one_spelling_of_the_command():
+    folders = [ROOT / name for name in ("sre2l_core", "docs", "notebooks", "benchmarks")]
+    texts = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".ipynb")]
+    for path in [*texts, *ROOT.glob("*.md"), ROOT / "Makefile"]:
+        assert not re.search(r"python3? -m sre2l_core [a-z]", path.read_text()), path
 
 
 def test_a_run_goes_to_a_folder_named_after_its_data():
@@ -154,7 +275,7 @@ def test_stage_after_stage_as_each_proposes(tmp_path, capsys):
         assert words[0] == command
         assert main([*words, *options(settings), "--device", "cpu"]) == 0
         shown = capsys.readouterr().out.splitlines()
-        line = shown[-1].removeprefix("next: python -m sre2l_core ")
+        line = shown[-1].removeprefix("next: sre2l ")
     assert sum(row.startswith("| random real |") for row in shown) == 2
     assert CondensedSet.load(tmp_path / "a b" / "condensed").spec.num_classes == 2
     assert main(["inspect", str(tmp_path / "a b")]) == 0
@@ -194,6 +315,13 @@ def test_the_size_of_labels_is_known_before_anything_exists(capsys, finished):
     assert "6 images x 10 epochs, 3 classes" in capsys.readouterr().out
     assert main(["relabel", "--dry-run", "--condensed", str(finished / "condensed"), "--epochs", "7"]) == 0
     assert "4 images x 7 epochs, 2 classes" in capsys.readouterr().out
+
+
+def test_small_labels_have_a_size_and_an_unknown_codec_has_none(capsys):
+    assert main(options("relabel --dry-run --preset folder --num-classes 8 --ipc 128 --epochs 64")) == 0
+    assert "fp16           1.000 MiB in 64 files" in capsys.readouterr().out  # 2 bytes * 8 * 1024 * 64 = 2^20
+    assert main(options("relabel --dry-run --codec fp17")) == 2
+    assert "unknown codec 'fp17'. Did you mean 'fp16'" in capsys.readouterr().err
 
 
 def test_own_pictures_of_odd_sizes_and_modes(tmp_path, capsys):
@@ -271,8 +399,16 @@ def test_the_demo_is_the_digits_preset(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(presets.PRESETS, "digits", presets.get("digits/smoke"))
     assert main(["demo", "--out", str(tmp_path), "--seed", "3", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
-    assert f"inspect {tmp_path}/condensed" in shown
+    assert f"\n  sre2l inspect {tmp_path}/condensed\n" in shown
     assert CondensedSet.load(tmp_path / "condensed").origin["config"]["seed"] == 3
+
+
+@pytest.mark.parametrize(("found", "times"), [(None, 1), ("/somewhere/sre2l", 0)])
+def test_the_demo_says_how_the_shell_finds_the_command(found, times, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "run_and_show", lambda *_: None)
+    monkeypatch.setattr(cli, "which", lambda program: found)
+    assert main(["demo"]) == 0
+    assert capsys.readouterr().out.count(f"source {shlex.quote(sys.prefix)}/bin/activate ") == times
 
 
 def test_a_full_device_is_told_in_one_message(monkeypatch, capsys):

@@ -2,7 +2,7 @@
 
 `paper` is what Tables 7 and 10 say and nothing else; `reference` is written as what the authors' code does otherwise,
 or says more; `modern` as how today's recipes train students. Where it lies in their code and why it matters stands
-beside each difference; `python -m sre2l_core presets NAME --against OTHER` prints them. `/smoke` behind any name
+beside each difference; `sre2l presets NAME --against OTHER` prints them. `/smoke` behind any name
 shrinks it to a minute on a CPU.
 """
 

@@ -1,7 +1,10 @@
-"""Ready-made beginnings for the notebooks: the teacher of a preset, whichever way it comes."""
+"""Ready-made beginnings for the notebooks: the settings of a lesson, and its teacher, whichever way it comes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from sre2l_core import presets
 from sre2l_core.artifacts import Teacher
 from sre2l_core.data import Dataset
 from sre2l_core.presets import Recipe
@@ -9,24 +12,44 @@ from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.squeeze import from_weights, squeeze
 
+FAST_EPOCHS, FAST_STEPS, FAST_IPC, FAST_SEEDS = 3, 20, 2, 2
+"""Lengths of a lesson that only has to run through."""
 
-def teacher_for(
-    recipe: Recipe, *, epochs: int | None = None, data: Dataset | None = None, runtime: Runtime | None = None
-) -> Teacher:
+
+def recipe(preset: str, *, seed: int = 0, fast: bool = False) -> Recipe:
+    """A preset for a lesson, with one seed for all stages.
+
+    Args:
+        preset: a name, see `presets`.
+        seed: of all stages.
+        fast: networks, data and views stay, everything is cut short: it runs through, and nothing gets good.
+    """
+    full = presets.get(preset).seeded(seed)
+    if not fast:
+        return full
+    squeezing, recovery, students = full.squeeze, full.recover, full.validate
+    epochs, warmup = min(squeezing.epochs, FAST_EPOCHS), min(squeezing.warmup_epochs, FAST_EPOCHS - 1)
+    return replace(
+        full,
+        squeeze=squeezing.but(epochs=epochs, warmup_epochs=warmup),
+        recover=recovery.but(ipc=min(recovery.ipc, FAST_IPC), steps=min(recovery.steps, FAST_STEPS)),
+        validate=students.but(
+            epochs=min(students.epochs, FAST_EPOCHS), warmup_epochs=0, seeds=min(students.seeds, FAST_SEEDS)
+        ),
+    )
+
+
+def teacher_for(recipe: Recipe, *, data: Dataset | None = None, runtime: Runtime | None = None) -> Teacher:
     """Stage 1 of a recipe in one line.
 
     ImageNet recipes take torchvision's weights as they are and need no data. All others are squeezed from their data:
     seconds for digits, hours for Tiny-ImageNet without a GPU (then `Teacher.load` one that was squeezed before).
 
     Args:
-        recipe: one of `presets`.
-        epochs: squeeze for so long instead of the recipe's own; a warm-up is cut to fit.
+        recipe: as `recipe` makes it, or one of `presets`.
         data: the recipe's data, if it is at hand already.
         runtime: device and precision.
     """
     if recipe.squeeze.pretrained and data is None:
         return from_weights(recipe.squeeze.backbone, recipe.squeeze.pretrained)
-    config = recipe.squeeze
-    if epochs is not None:
-        config = config.but(epochs=epochs, warmup_epochs=min(config.warmup_epochs, epochs - 1))
-    return squeeze(load_data(recipe.data) if data is None else data, config, runtime=runtime)
+    return squeeze(load_data(recipe.data) if data is None else data, recipe.squeeze, runtime=runtime)

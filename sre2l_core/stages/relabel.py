@@ -112,6 +112,7 @@ REFERENCE_BYTES = 27.3
 def store_sizes(num_images: int, num_classes: int, config: RelabelConfig) -> list[str]:
     """Size of a label store by codec, and of the reference's format (2 K + 27.3 bytes an image and epoch), as text."""
     views = num_images * config.epochs
+    unit, size = ("GiB", 2**30) if views * num_classes >= 2**26 else ("MiB", 2**20)
     lines = [f"{num_images:,} images x {config.epochs:,} epochs, {num_classes:,} classes:"]
     for name in sorted(catalogue("codecs")):
         chosen = name == config.codec
@@ -121,8 +122,8 @@ def store_sizes(num_images: int, num_classes: int, config: RelabelConfig) -> lis
             if chosen:
                 raise
             continue  # its defaults are for more classes
-        lines.append(f"  {name:10} {views * bytes_per_row / 2**30:9.3f} GiB in {config.epochs:,} files")
+        lines.append(f"  {name:10} {views * bytes_per_row / size:9.3f} {unit} in {config.epochs:,} files")
     files = config.epochs * -(-num_images // config.batch_size)
-    reference = views * (2 * num_classes + REFERENCE_BYTES) / 2**30
-    lines.append(f"  {'reference':10} {reference:9.3f} GiB in {files:,} files (batches of {config.batch_size:,})")
+    reference = views * (2 * num_classes + REFERENCE_BYTES) / size
+    lines.append(f"  {'reference':10} {reference:9.3f} {unit} in {files:,} files (batches of {config.batch_size:,})")
     return lines

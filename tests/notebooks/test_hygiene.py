@@ -94,6 +94,31 @@ def test_one_line_switches_the_data(path: Path) -> None:
         presets.get(name)
 
 
+def test_being_fast_is_decided_once(path: Path) -> None:
+    source = "\n".join(cell.source for cell in code_cells(path))
+    assert len(re.findall(r"\bFAST\b", source)) == 2
+    assert "recipe = lessons.recipe(PRESET, seed=SEED, fast=FAST)" in source
+
+
+def test_constants_are_in_capitals_and_stand_together(path: Path) -> None:
+    for cell in code_cells(path):
+        for node in python(cell.source).body:
+            names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
+            assert ("PRESET =" in cell.source) >= any(name.isupper() for name in names), cell.source
+
+
+def test_a_name_is_bound_to_one_kind_of_thing(path: Path) -> None:
+    """What mypy cannot see where a type is unknown (test_types.py): each time by the same call or the same literal."""
+    kinds: dict[str, set[str]] = {}
+    for cell in code_cells(path):
+        for node in ast.walk(python(cell.source)):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                literal = type(node.value).__name__.removesuffix("Comp")
+                kind = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else literal
+                kinds.setdefault(node.targets[0].id, set()).add(kind)
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
+
+
 def test_nothing_depends_on_when_or_where_it_ran(path: Path) -> None:
     notebook = load(path)
     for cell in notebook.cells:
