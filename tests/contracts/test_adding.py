@@ -31,6 +31,11 @@ SEEN = {
         "run --recover.init fain --out OUT": "unknown start 'fain'. Did you mean 'faint'?",
         f"{RUN} --recover.init faint --validate.against faint --out OUT": "| faint noise | soft | convnet | 4 |",
     },
+    "parametrisations": {
+        "recover --help": "sre2l_core/parametrisations: fourier, pixels, tanh",
+        "run --recover.parametrisation tahn --out OUT": "unknown parametrisation 'tahn'. Did you mean 'tanh'?",
+        f"{RUN} --recover.parametrisation tanh --out OUT": "| condensed | soft | convnet | 4 |",
+    },
     "data": {
         "squeeze --help": "imagenette, stripes, tiny-imagenet",
         "run --data stripe --out OUT": "unknown dataset 'stripe'. Did you mean 'stripes'?",
