@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -15,6 +17,7 @@ from tyro.conf import OmitArgPrefixes as Flat
 from sre2l_core import presets
 from sre2l_core.config import DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
+from sre2l_core.interrupts import INTERRUPTS
 
 if TYPE_CHECKING:
     from sre2l_core.artifacts import Teacher
@@ -52,6 +55,8 @@ class Command:
     preset: str | None = None
     """settings to start from, see `presets`; by default those of the dataset"""
     machine: Flat[Machine] = field(default_factory=Machine)
+    wait: bool = False
+    """while another process works in the folder, wait for it instead of stopping"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +78,9 @@ class Squeeze(Command):
         from sre2l_core.runs.pipeline import load_data
         from sre2l_core.stages.squeeze import squeeze
 
-        runtime, data = self.machine.runtime(), load_data(self.data)
+        runtime, data = self.machine.runtime(), load_data(self.data, self.out)
         with progress() as on_step:
-            teacher = squeeze(data, self.config, runtime=runtime, out=self.out, on_step=on_step)
+            teacher = squeeze(data, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step)
         say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
         say_next("recover", teacher=self.out, out=self.out.parent / "condensed")
 
@@ -111,7 +116,14 @@ class Recover(Command):
         verifier = None if self.verifier is None else load_teacher(self.verifier)
         with progress() as on_step:
             condensed = recover(
-                teacher, self.config, runtime=runtime, out=self.out, on_step=on_step, data=data, verifier=verifier
+                teacher,
+                self.config,
+                runtime=runtime,
+                out=self.out,
+                wait=self.wait,
+                on_step=on_step,
+                data=data,
+                verifier=verifier,
             )
         say(f"{len(condensed)} images, {condensed.ipc} a class, in {self.out}")
         say_next("relabel", teacher=self.teacher, condensed=self.out, out=self.out.parent / "labels")
@@ -158,7 +170,9 @@ class Relabel(Command):
         runtime, teacher = self.machine.runtime(), load_teacher(self.teacher)
         condensed = CondensedSet.load(self.condensed)
         with progress() as on_step:
-            labels = relabel(teacher, condensed, self.config, runtime=runtime, out=self.out, on_step=on_step)
+            labels = relabel(
+                teacher, condensed, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step
+            )
         say(f"{len(labels.shards)} views of {len(condensed)} images, in {self.out}")
         score = self.out.parent / "score"
         say_next("validate", condensed=self.condensed, labels=self.out, teacher=self.teacher, out=score)
@@ -215,7 +229,15 @@ class Validate(Command):
         data = data_like(condensed.spec, self.data)
         with progress() as on_step:
             score = validate(
-                condensed, labels, data, self.config, teacher=teacher, runtime=runtime, out=self.out, on_step=on_step
+                condensed,
+                labels,
+                data,
+                self.config,
+                teacher=teacher,
+                runtime=runtime,
+                out=self.out,
+                wait=self.wait,
+                on_step=on_step,
             )
         say(score.table())
 
@@ -246,7 +268,7 @@ class Run(Command):
         recipe = presets.Recipe(
             self.data, self.squeeze, self.recover, self.relabel, self.validate, store_labels=self.store_labels
         )
-        run_and_show(recipe if self.seed is None else recipe.seeded(self.seed), self.out, self.machine)
+        run_and_show(recipe if self.seed is None else recipe.seeded(self.seed), self.out, self.machine, self.wait)
 
 
 @dataclass(frozen=True)
@@ -258,10 +280,12 @@ class Demo:
     seed: int = 0
     """one seed for all stages"""
     machine: Flat[Machine] = field(default_factory=Machine)
+    wait: bool = False
+    """while another process works in the folder, wait for it instead of stopping"""
 
     def __call__(self) -> None:
         """Run the `digits` preset, then say what to try next."""
-        run_and_show(presets.get("digits").seeded(self.seed), self.out, self.machine)
+        run_and_show(presets.get("digits").seeded(self.seed), self.out, self.machine, self.wait)
         say("\nTo look further:")
         say(f"  {PROGRAM} inspect {shlex.quote(str(self.out / 'condensed'))}")
         say(f"  {PROGRAM} run --preset digits --recover.ipc 50 --out runs/ipc50")
@@ -312,14 +336,14 @@ COMMANDS: dict[str, Any] = {
 }
 
 
-def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine) -> None:
+def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine, wait: bool = False) -> None:
     """Run a recipe with bars, then draw and print what came out."""
     from sre2l_core.runs.pipeline import run
     from sre2l_core.runs.report import draw_run
 
     runtime = machine.runtime()
     with progress() as on_step:
-        outcome = run(recipe, out, runtime=runtime, on_step=on_step, say=say)
+        outcome = run(recipe, out, runtime=runtime, wait=wait, on_step=on_step, say=say)
     say("\nTop-1 accuracy of fresh students on the real validation images, mean ± std over seeds:\n")
     say(outcome.score.table())
     pictures = draw_run(outcome, out, runtime=runtime)
@@ -344,11 +368,13 @@ def data_like(spec: DatasetSpec, config: DataConfig) -> Dataset:
     return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution))
 
 
-def progress() -> Any:
-    """Bars on the terminal."""
-    from sre2l_core.events import progress_bar
+@contextmanager
+def progress() -> Iterator[Any]:
+    """Bars on the terminal; after each step, a signal may stop the command."""
+    from sre2l_core.events import both, progress_bar
 
-    return progress_bar()
+    with progress_bar() as bar:
+        yield both(bar, INTERRUPTS)
 
 
 def say_next(command: str, **folders: Path) -> None:

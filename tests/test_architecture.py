@@ -16,7 +16,8 @@ import sre2l_core
 PACKAGE = Path(sre2l_core.__file__).parent
 STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
-    ("config", "errors", "events", "runtime", "storage", "pictures", "registry", "worker", "steps"),
+    ("config", "errors", "files", "locks", "manifests", "storage", "pictures"),
+    ("events", "runtime", "registry", "worker", "steps"),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups"),
     ("artifacts", "presets"),
     ("starts",),
@@ -27,7 +28,7 @@ LAYERS = [
     ("runs",),
     ("paper",),
     ("widgets",),
-    ("arguments", "cli", "__main__"),
+    ("arguments", "interrupts", "cli", "__main__"),
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

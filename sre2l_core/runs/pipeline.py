@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from sre2l_core import data as datasets
-from sre2l_core import starts
+from sre2l_core import starts, storage
 from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
 from sre2l_core.data import Dataset, DatasetSpec
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, ConfigError, refused
 from sre2l_core.events import CsvLog, Listener, both, ignore
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime
@@ -36,8 +37,11 @@ class Outcome:
     score: Score
 
 
-def load_data(config: DataConfig) -> Dataset:
-    """The dataset that a config names."""
+def load_data(config: DataConfig, out: Path | None = None) -> Dataset:
+    """The dataset that a config names; raises `ConfigError` where `out` lies in its folder and would become data."""
+    root = None if config.data != "folder" or config.data_root is None else config.data_root.expanduser().resolve()
+    if root is not None and out is not None and out.resolve().is_relative_to(root):
+        raise ConfigError(f"{out} lies within the data, {root}: it would become a class of it. Choose another --out.")
     return datasets.load(
         config.data,
         config.data_root,
@@ -66,6 +70,7 @@ def run(
     out: str | Path,
     *,
     runtime: Runtime | None = None,
+    wait: bool = False,
     on_step: Listener = ignore,
     say: Callable[[str], object] = lambda line: None,
 ) -> Outcome:
@@ -77,20 +82,44 @@ def run(
         recipe: settings of all stages.
         out: folder of the run; its `log.csv` gets every metric.
         runtime: device and precision; the best there is by default.
+        wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with every stage's events.
         say: called with a line of text after each stage.
     """
     recipe.check()
     out, runtime = Path(out), runtime or Runtime.auto()
-    if out.exists() and not out.is_dir():
+    if _exists(out) and not out.is_dir():
         raise ArtifactError(f"{out} is not a folder. Choose another --out.")
-    data = load_data(recipe.data)
+    data = load_data(recipe.data, out)
     spec = data.spec
     check(recipe, spec)
     say(
         f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
     )
-    listener = both(on_step, CsvLog(out / LOG))
+    # What is finished is only read: it may lie on a disc that nobody can write to.
+    with nullcontext() if _is_finished(recipe, out) else storage.held(out, wait=wait):
+        return _run_stages(recipe, data, out, runtime, both(on_step, CsvLog(out / LOG)), say)
+
+
+def _exists(out: Path) -> bool:
+    try:
+        return out.exists()
+    except OSError as error:
+        raise refused(out, error) from error
+
+
+def _is_finished(recipe: Recipe, out: Path) -> bool:
+    return all((out / name / storage.MANIFEST).exists() for name in parts(recipe))
+
+
+def parts(recipe: Recipe) -> list[str]:
+    """The folders that a run makes, in the order of the stages."""
+    return ["teacher", "condensed", *(["labels"] if recipe.store_labels else []), "score"]
+
+
+def _run_stages(
+    recipe: Recipe, data: Dataset, out: Path, runtime: Runtime, listener: Listener, say: Callable[[str], object]
+) -> Outcome:
     teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=out / "teacher", on_step=listener)
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
     condensed = recover(teacher, recipe.recover, runtime=runtime, out=out / "condensed", on_step=listener, data=data)
