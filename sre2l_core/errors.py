@@ -32,6 +32,10 @@ class DivergenceError(SRe2LError, ArithmeticError):
     """A loss became NaN or infinite; the last good state was kept."""
 
 
+class WorkError(SRe2LError, RuntimeError):
+    """A worker or an executor failed; what was finished before is kept."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for an unknown `name`: names the nearest known one and the catalogue, or a part of a long one."""
     names = sorted(known)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Self, TypeVar
@@ -136,6 +136,27 @@ class Runtime:
             return torch.cat([look(part) for part in parts])
         with ThreadPoolExecutor(workers, initializer=_compute_with, initargs=(threads // workers,)) as pool:
             return torch.cat(list(pool.map(look, parts)))
+
+
+@contextmanager
+def compute_threads(count: int) -> Iterator[None]:
+    """Torch uses `count` threads of the processor meanwhile, in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def accelerators() -> int:
+    """GPUs of this machine."""
+    return torch.cuda.device_count()
+
+
+def use_accelerator(number: int) -> None:
+    """This process uses the GPU with this number, from 0, and no other; before it used any."""
+    torch.cuda.set_device(number)
 
 
 def _compute_with(threads: int) -> None:

@@ -18,6 +18,7 @@ STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
     ("config", "errors", "events", "runtime", "storage", "pictures", "registry", "worker", "steps"),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups"),
+    ("work",),
     ("artifacts", "presets"),
     ("starts",),
     ("stages",),
