@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import resource
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +159,20 @@ def accelerators() -> int:
 def use_accelerator(number: int) -> None:
     """This process uses the GPU with this number, from 0, and no other; before it used any."""
     torch.cuda.set_device(number)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes that this process held at most: of a GPU's memory, or else of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was told to do; for whoever measures time."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _compute_with(threads: int) -> None:
