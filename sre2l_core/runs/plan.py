@@ -33,8 +33,8 @@ SIZES = {
     "tiny-imagenet": (100_000, 10_000), "imagenet-1k": (1_281_167, 50_000),
 }  # fmt: skip
 """Training and validation images of the datasets that always have as many."""
-FEW = 8
-"""Images that a measurement looks at; costs are in proportion to their number."""
+FEW, FEW_PIXELS = 8, 2**17
+"""What a measurement looks at: so many images, more of them where they are small, and no more than there will be."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def _recover(scale: Scale, runtime: Runtime) -> StagePlan:
     groups = groups_of(config, spec)
     stack = runtime.stack(len(groups[0]) * spec.resolution**2) if config.stack == "auto" else config.stack
     batches = stacked(groups, stack)
-    few = Group(0, tuple(range(min(FEW, spec.num_classes))), tuple(range(min(FEW, spec.num_classes))))
+    numbers = range(_few(scale, len(groups[0])))
+    few = Group(0, tuple(number % spec.num_classes for number in numbers), tuple(numbers))
     # A start from real images costs as much a step as one from noise; the data need not be here.
     settings = config.but(init="noise", steps=1000, snapshot_every=None, only_classes=None, stack=1)
     squeezed = scale.recipe.squeeze
@@ -162,7 +163,7 @@ def _relabel(scale: Scale, runtime: Runtime) -> StagePlan:
         return StagePlan("relabel", "on the fly, while students train", 0.0, 0, 0, 1)
     codec = build_codec(config.codec, **config.codec_options)
     views = scale.images * config.epochs
-    few, teacher = _few_images(scale), _teacher(scale)
+    few, teacher = _few_images(scale, config.batch_size), _teacher(scale)
     each = _seconds(lambda: relabel(teacher, few, config.but(epochs=1), runtime=runtime), runtime) / len(few)
     work = f"{config.epochs} views of {scale.images:,} images"
     disk = views * codec.bytes_per_row(scale.spec.num_classes)
@@ -175,7 +176,8 @@ def _validate(scale: Scale, runtime: Runtime) -> StagePlan:
     seconds, memory = 0.0, 0
     labelling = 0.0
     if not scale.recipe.store_labels:
-        live, few = LiveLabels(_teacher(scale), _few_images(scale), scale.recipe.relabel, runtime=runtime), FEW
+        few = _few(scale, config.batch_size)
+        live = LiveLabels(_teacher(scale), _few_images(scale, few), scale.recipe.relabel, runtime=runtime)
         pixels = torch.zeros(few, spec.channels, spec.resolution, spec.resolution, device=runtime.device)
         labelling = _seconds(lambda: live.logits(0, torch.arange(few), pixels), runtime) / few
     tests = ceil(config.epochs / config.eval_every)
@@ -196,26 +198,32 @@ def _teacher(scale: Scale) -> Teacher:
     return Teacher(empty_network(config.backbone, scale.spec, config.backbone_options), scale.spec, config.backbone)
 
 
-def _few_images(scale: Scale) -> CondensedSet:
-    spec = scale.spec
-    images = torch.randint(0, 256, (FEW, spec.channels, *spec.size), generator=torch.Generator().manual_seed(0))
-    return CondensedSet(images.to(torch.uint8), torch.arange(FEW) % spec.num_classes, spec)
+def _few(scale: Scale, most: int) -> int:
+    """How many images a measurement looks at."""
+    return min(most, max(FEW, FEW_PIXELS // scale.spec.resolution**2))
+
+
+def _few_images(scale: Scale, most: int) -> CondensedSet:
+    spec, count = scale.spec, _few(scale, most)
+    images = torch.randint(0, 256, (count, spec.channels, *spec.size), generator=torch.Generator().manual_seed(0))
+    return CondensedSet(images.to(torch.uint8), torch.arange(count) % spec.num_classes, spec)
 
 
 def _seconds_to_look(net: torch.nn.Module, scale: Scale, runtime: Runtime) -> float:
     """For one image, without gradients."""
-    images = torch.zeros(FEW, scale.spec.channels, *scale.spec.size)
+    images = torch.zeros(_few(scale, scale.val), scale.spec.channels, *scale.spec.size)
     placed = runtime.place(net).eval()
-    return _seconds(lambda: runtime.logits(placed, images.to(runtime.device)), runtime) / FEW
+    return _seconds(lambda: runtime.logits(placed, images.to(runtime.device)), runtime) / len(images)
 
 
 def _seconds_to_learn(net: torch.nn.Module, scale: Scale, runtime: Runtime, batch: int) -> tuple[float, int]:
     """For one image of a training step, and the peak of memory in a whole batch."""
     trainer = Trainer(net, scale.recipe.validate, runtime)
-    images = torch.zeros(FEW, scale.spec.channels, *scale.spec.size, device=runtime.device)
+    images = torch.zeros(_few(scale, batch), scale.spec.channels, *scale.spec.size, device=runtime.device)
     before = peak_memory(runtime.device)
-    each = _seconds(lambda: trainer.step(images, lambda logits, rows: logits.logsumexp(1).mean(), 0.0), runtime) / FEW
-    return each, before + max(0, peak_memory(runtime.device) - before) * batch // FEW
+    each = _seconds(lambda: trainer.step(images, lambda logits, rows: logits.logsumexp(1).mean(), 0.0), runtime)
+    each /= len(images)
+    return each, before + max(0, peak_memory(runtime.device) - before) * batch // len(images)
 
 
 def _seconds(call: Callable[[], object], runtime: Runtime, at_least: float = 1.0) -> float:
