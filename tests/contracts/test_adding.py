@@ -32,7 +32,7 @@ SEEN = {
         f"{RUN} --recover.init faint --validate.against faint --out OUT": "| faint noise | soft | convnet | 4 |",
     },
     "parametrisations": {
-        "recover --help": "sre2l_core/parametrisations: fourier, pixels, tanh",
+        "recover --help": "2017): fourier, pixels, tanh (default: pixels)",
         "run --recover.parametrisation tahn --out OUT": "unknown parametrisation 'tahn'. Did you mean 'tanh'?",
         f"{RUN} --recover.parametrisation tanh --out OUT": "| condensed | soft | convnet | 4 |",
     },
