@@ -69,6 +69,7 @@ def test_squeeze_starts_pauses_resumes_and_stops(lessons: dict[str, Notebook]) -
         press(notebook, "start")
         notebook.says("running")
         changes(notebook, *curve)
+        notebook.until(lambda: notebook.python("print(len(panel.training.val) > 0)") == "True")  # one epoch teaches
         press(notebook, "stop")
         notebook.says("stopped")
         assert notebook.python("print(panel.state, panel.teacher.accuracy['top1'] > 0.5)") == "stopped True"
