@@ -315,8 +315,8 @@ class RecoverConfig(ViewConfig):
         "pixels",
         label="optimise",
         catalogue="parametrisations",
-        description="what stands for an image, a name from sre2l_core/parametrisations: pixels (the paper's), or "
-        "fourier (smooth pictures; Distill 2017)",
+        description="what stands for an image: pixels (the paper's), fourier (smooth pictures; Distill 2017), or "
+        "another name from sre2l_core/parametrisations",
     )
     fourier_lr: float = setting(
         0.5,

@@ -153,17 +153,20 @@ def test_options_of_a_run(words, part, field, expected):
 
 @pytest.mark.parametrize("command", ["squeeze", "recover", "relabel", "validate", "run"])
 def test_help_names_what_is_in_each_catalogue(command, capsys):
-    folders = {"data": "data", "backbone": "backbones", "students": "backbones", "init": "starts", "against": "starts"}
+    folders = {"backbone": "backbones", "students": "backbones", "init": "starts", "against": "starts"}
+    folders |= {"data": "data", "codec": "codecs", "parametrisation": "parametrisations"}
     assert main([command, "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     listed = re.findall(r"--(?:\w+\.)?([a-z]+) (?:NAME|NAME,NAME) (?:(?!--).)*?/(\w+): ([\w, -]+) \(default", shown)
     assert listed
     for option, folder, names in listed:
-        assert folder == folders.get(option, "codecs")
+        assert folder == folders[option]
         assert names.split(", ") == sorted(catalogue(folder))
 
 
-@pytest.mark.parametrize("folder", ["data", "backbones", "codecs", "starts", "terms"])
+@pytest.mark.parametrize(
+    "folder", ["data", "backbones", "codecs", "starts", "terms", "parametrisations", "commands", "paper"]
+)
 def test_names_read_from_the_files_are_those_of_the_catalogue(folder):
     assert names_of(folder) == sorted(catalogue(folder))
 
