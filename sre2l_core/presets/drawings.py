@@ -1,7 +1,7 @@
-"""Coloured drawings at 32 pixels: a teacher in seconds, and pictures that can be named; not in the paper.
+"""Coloured drawings at 32 pixels: a teacher in seconds, and pictures whose things can be told; not in the paper.
 
-Strong weight decay makes a smooth teacher; there are no flips while recovering, and Fourier coefficients take the place
-of pixels, but for `drawings/pixels`.
+Strong weight decay makes a smooth teacher. While recovering, shifts instead of resized crops keep each thing in its
+place, and Fourier coefficients take the place of pixels, but for `drawings/pixels` (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ drawings = Recipe().but(
         "first_bn_multiplier": 1.0,
         "group_images": 10,
         "per_image_crop": True,
-        "crop_scale": (0.5, 1.0),
+        "crop": "padded",
+        "padding": 4,
         "flip": 0.0,
         "parametrisation": "fourier",
         "fourier_lr": 1.0,
         "fourier_spread": 0.3,
+        "fourier_colors": "separate",
     },
     relabel={"epochs": 100, "crop_scale": (0.3, 1.0)},
     validate={

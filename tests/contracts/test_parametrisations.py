@@ -133,6 +133,15 @@ def test_noise_is_a_function_of_its_generator(name):
 
 
 @each
+def test_noise_belongs_to_the_image_id(name, start):
+    together, alone = start(config(name, ipc=2)), start(config(name, ipc=2), slice(1, 2))
+    first, second = together.images.chunk(2)
+    torch.testing.assert_close(alone.images, second)
+    assert not torch.allclose(first, second)
+    assert not torch.allclose(first[0], first[1])
+
+
+@each
 @pytest.mark.parametrize("init", STARTS)
 def test_every_start_is_where_the_recovery_begins(name, init, start, tiny_spec):
     settings = config(name, init=init, ipc=2, group_images=2)
