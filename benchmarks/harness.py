@@ -143,11 +143,8 @@ def picture_files(condensed: CondensedSet) -> Iterator[tuple[list[Path], Path]]:
     """A condensed set's images as PNG files, in the order of their ids, and a folder for what is made from them."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        files = [
-            CondensedSet.write_image(folder, condensed.spec, index, int(label), image, "png")
-            for index, (label, image) in enumerate(zip(condensed.labels, condensed.images, strict=True))
-        ]
-        yield files, folder
+        condensed.save(folder / "set")
+        yield sorted((folder / "set").rglob("*.png"), key=lambda path: path.stem), folder
 
 
 def condensed_set(spec: DatasetSpec, count: int) -> CondensedSet:

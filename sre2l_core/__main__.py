@@ -8,49 +8,77 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
+from sre2l_core.interrupts import INTERRUPTS, Interrupted
 
-from sre2l_core import __version__, presets
-from sre2l_core.arguments import NONE, REGISTRY
-from sre2l_core.cli import COMMANDS, PROGRAM, of_all_commands
-from sre2l_core.commands import say
-from sre2l_core.config import DataConfig
-from sre2l_core.errors import ConfigError, SRe2LError, unknown
+if TYPE_CHECKING:
+    from sre2l_core import presets
+
+# Everything else is imported where it is used: a signal in the first second is answered like any later one.
 
 HELP = ("help", "-h", "--help")
-OUT_OF_MEMORY = (
-    "What was finished is kept. Use smaller batches (batch_size, micro_batch) or groups (group_size, stack)."
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for something the user can mend, 130 when interrupted."""
-    with warnings.catch_warnings():
+    """Run a command; returns the exit status.
+
+    0; 1 for a defect of this package; 2 for something the user can mend; 128 + n when signal n ended it, as 130 after
+    Ctrl-C and 143 after SIGTERM; 141 when nobody read what it said any more.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    shown = "--traceback" in words
+    words = [word for word in words if word != "--traceback"]
+    with warnings.catch_warnings(), INTERRUPTS.handled():
         warnings.showwarning = _in_one_line
         try:
-            parse(sys.argv[1:] if arguments is None else arguments)()
+            parse(words)()
+            sys.stdout.flush()
         except SystemExit as stop:  # the parser has said what there was to say
             return int(stop.code or 0)
-        except (SRe2LError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+        except BaseException as error:
+            if shown and not isinstance(error, KeyboardInterrupt):
                 raise
-            print(f"error: {str(error).splitlines()[0]} {OUT_OF_MEMORY}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("\nstopped; the same command continues where it was.", file=sys.stderr)
-            return 130
+            return _answer(error, words)
     return 0
+
+
+def _answer(error: BaseException, words: Sequence[str]) -> int:
+    """Say what went wrong in one line; returns the exit status."""
+    import os
+    import shlex
+
+    from sre2l_core.commands import PROGRAM
+    from sre2l_core.errors import SRe2LError, out_of_memory, refused
+
+    if isinstance(error, BrokenPipeError):  # as in `| head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed has nowhere to go
+        return 141
+    if isinstance(error, KeyboardInterrupt):
+        line = f"\nstopped. The same command goes on where it was:\n  {PROGRAM} {shlex.join(words)}"
+        print(line, file=sys.stderr)
+        return error.status if isinstance(error, Interrupted) else 130
+    if isinstance(error, OSError) and not isinstance(error, SRe2LError):
+        error = refused(error.filename or "where this command writes", error)
+    known = out_of_memory(error) or (error if isinstance(error, SRe2LError) else None)
+    if known is None:
+        line = f"{type(error).__name__}: {error}. This is a defect of the program; what was finished is kept"
+        print(f"error: {line}. Add --traceback to see where it arose.", file=sys.stderr)
+        return 1
+    print(f"error: {known}", file=sys.stderr)
+    return 2
 
 
 def parse(arguments: Sequence[str]) -> Any:
     """The command asked for, its defaults taken from `--preset`, else from the preset of the dataset."""
+    import tyro
+
+    from sre2l_core import __version__
+    from sre2l_core.arguments import REGISTRY
+    from sre2l_core.cli import COMMANDS, of_all_commands
+    from sre2l_core.commands import PROGRAM, say
+    from sre2l_core.errors import ConfigError, unknown
+
     name, rest = (arguments[0], list(arguments[1:])) if arguments else ("help", [])
     if name in ("version", "-V", "--version"):
         return lambda: say(f"sre2l_core {__version__}")
@@ -71,6 +99,11 @@ def starting_recipe(arguments: Sequence[str]) -> presets.Recipe:
 
     Options of a network go with it: where another network is asked for, those of the preset's do not apply.
     """
+    from dataclasses import replace
+
+    from sre2l_core import presets
+    from sre2l_core.config import DataConfig
+
     made_from = value_of(arguments, "--condensed", "--teacher")
     data = value_of(arguments, "--data") or (made_from and dataset_of(made_from))
     preset = value_of(arguments, "--preset")
@@ -86,6 +119,8 @@ def starting_recipe(arguments: Sequence[str]) -> presets.Recipe:
 
 def value_of(arguments: Sequence[str], *flags: str) -> str | None:
     """The value of the first of `flags` that is given, as `--flag value` or `--flag=value`; None also for `none`."""
+    from sre2l_core.arguments import NONE
+
     for flag in flags:
         for position, argument in enumerate(arguments):
             name, equals, value = argument.partition("=")
@@ -99,7 +134,10 @@ def dataset_of(artifact: str) -> str | None:
     """The dataset that a teacher or condensed set belongs to; None if there is no such artifact."""
     if artifact.startswith("torchvision:"):
         return "imagenet-1k"
+    from pathlib import Path
+
     from sre2l_core import storage
+    from sre2l_core.errors import SRe2LError
 
     try:
         return str(storage.read_manifest(Path(artifact))["spec"]["name"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sre2l_core import backbones, pictures, storage
 from sre2l_core.data.spec import DatasetSpec
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,25 +37,43 @@ class Teacher:
         """Fingerprint of the weights."""
         return storage.fingerprint(self.net.state_dict())
 
-    def save(self, folder: Path) -> None:
-        """Write `weights.safetensors` and the manifest."""
-        storage.write_tensors(folder / "weights.safetensors", self.net.state_dict())
+    def save(self, folder: str | Path) -> None:
+        """Write `weights.safetensors` and the manifest; raises `ArtifactError` where a number is not finite."""
+        with storage.saving(Path(folder), "teacher") as work:
+            self.write(work)
+
+    def write(self, work: storage.Work) -> None:
+        """Write everything into a claimed folder, and finish it."""
+        weights = self.net.state_dict()
+        if sick := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+            raise ArtifactError(
+                f"the teacher is of no use: {sick[0]} is infinite or no number ({len(sick)} tensors in all). "
+                "Squeeze it anew with a lower lr or more warmup_epochs."
+            )
+        work.write(WEIGHTS, storage.save_tensors, weights)
         body = {name: getattr(self, name) for name in ("id", "backbone", "options", "accuracy", "origin")}
-        storage.finish(folder, "teacher", {**body, "spec": self.spec.to_json()})
+        work.finish({**body, "spec": self.spec.to_json()})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read a teacher; raises `ArtifactError` where weights and network do not fit."""
-        folder = Path(folder)
-        body = storage.read_manifest(folder, "teacher")
+        body = storage.read_manifest(Path(folder), "teacher")
         spec = DatasetSpec.from_json(body["spec"])
         net = empty_network(body["backbone"], spec, body["options"])
-        fill(net, storage.read_tensors(folder / "weights.safetensors"), source=folder / "weights.safetensors")
+        weights = body.piece(WEIGHTS).checked()
+        fill(net, storage.read_tensors(weights), source=weights)
         return cls(net, spec, body["backbone"], body["options"], body["accuracy"], body["origin"])
+
+
+WEIGHTS = "weights.safetensors"
 
 
 def empty_network(backbone: str, spec: DatasetSpec, options: Mapping[str, Any], seed: int = 0) -> nn.Module:
     """A network for the dataset, its weights drawn from `seed`."""
+    if given := sorted({"num_classes", "channels", "resolution", "seed"} & options.keys()):
+        raise ConfigError(
+            f"{backbone}: {', '.join(given)} comes from the dataset: leave it out of the network's options."
+        )
     return backbones.build(
         backbone, num_classes=spec.num_classes, channels=spec.channels, resolution=spec.resolution, seed=seed, **options
     )
@@ -87,6 +105,17 @@ class CondensedSet:
     spec: DatasetSpec
     origin: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        expected = (len(self.labels), self.spec.channels, *self.spec.size)
+        if self.images.shape != expected or self.images.dtype != torch.uint8:
+            raise DataError(
+                f"a condensed set of {self.spec.name} takes uint8 images {list(expected)} "
+                f"(got {self.images.dtype}, {list(self.images.shape)})"
+            )
+        if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.spec.num_classes:
+            low, high = int(self.labels.min()), int(self.labels.max())
+            raise DataError(f"labels must be within 0..{self.spec.num_classes - 1} (got {low}..{high})")
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -109,43 +138,35 @@ class CondensedSet:
         keep = rank < ipc
         return replace(self, images=self.images[keep], labels=self.labels[keep])
 
-    def save(self, folder: Path, image_format: str = "png") -> None:
+    def save(self, folder: str | Path, image_format: str = "png") -> None:
         """Write an ImageFolder and the manifest."""
-        for index in range(len(self)):
-            self.write_image(folder, self.spec, index, int(self.labels[index]), self.images[index], image_format)
-        self.finish(folder, self.spec, self.origin)
-
-    @staticmethod
-    def write_image(folder: Path, spec: DatasetSpec, index: int, label: int, pixels: Tensor, image_format: str) -> Path:
-        """Write an image as `images/<label>_<class id>/<index>.<format>`: ImageFolder's order is that of the labels."""
-        path = condensed_path(folder, spec, index, label, image_format)
-        with storage.replacing(path) as partial:
-            pictures.write(pixels, partial, image_format)
-        return path
-
-    @staticmethod
-    def finish(folder: Path, spec: DatasetSpec, origin: Mapping[str, Any]) -> None:
-        """Write the manifest of a folder whose images are all there."""
-        storage.finish(folder, "condensed_set", {"origin": origin, "spec": spec.to_json()})
+        with storage.saving(Path(folder), "condensed_set") as work:
+            for index, (label, pixels) in enumerate(zip(self.labels.tolist(), self.images, strict=True)):
+                work.write(image_name(self.spec, index, label, image_format), pictures.write, pixels, image_format)
+            work.finish({"origin": self.origin, "spec": self.spec.to_json()})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read the images back, in the order of their ids."""
-        folder = Path(folder)
-        body = storage.read_manifest(folder, "condensed_set")
+        body = storage.read_manifest(Path(folder), "condensed_set")
         spec = DatasetSpec.from_json(body["spec"])
-        files = sorted((name for name in body["files"] if name.startswith("images/")), key=lambda name: Path(name).stem)
+        files = sorted(body.pieces("images/").items(), key=lambda item: Path(item[0]).stem)
         if not files:
             raise ArtifactError(f"{folder} lists no images.")
-        images = torch.stack([pictures.read(folder / name, spec.channels) for name in files])
-        labels = torch.tensor([int(name.split("/")[1].split("_")[0]) for name in files])
+        images = torch.stack([pictures.read(piece.checked(), spec.channels, spec.size) for _, piece in files])
+        labels = torch.tensor([int(name.split("/")[1].split("_")[0]) for name, _ in files])
         return cls(images, labels, spec, body["origin"])
 
 
-def condensed_path(folder: Path, spec: DatasetSpec, index: int, label: int, image_format: str) -> Path:
-    """Where a condensed image lies."""
+def image_name(spec: DatasetSpec, index: int, label: int, image_format: str) -> str:
+    """Where a condensed image lies: `images/<label>_<class id>/<index>.<format>`, so ImageFolder keeps the labels."""
     name = "".join(c if c.isalnum() or c in "-." else "-" for c in spec.classes[label])
-    return folder / "images" / f"{label:05d}_{name}" / f"{index:08d}.{image_format}"
+    short = name.encode()[:_LONGEST].decode(errors="ignore")
+    return f"images/{label:05d}_{short}/{index:08d}.{image_format}"
+
+
+_LONGEST = 200
+"""Bytes of a class id in the name of a folder; file systems take 255 in all."""
 
 
 @dataclass(frozen=True)
@@ -200,13 +221,19 @@ class Score:
             (last, spread), (best, _) = row.mean_std(), row.mean_std("best")
             cells = (row.data, row.labels, row.student, str(row.images), str(row.steps))
             lines.append(f"| {' | '.join(cells)} | {100 * last:.1f} ± {100 * spread:.1f} | {100 * best:.1f} |")
+        if precision := self.origin.get("precision"):
+            lines += ["", f"students trained in {precision}"]
         return "\n".join(lines)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write everything into the manifest, and the table as `score.md`."""
-        with storage.replacing(folder / "score.md") as partial:
-            partial.write_text(self.table() + "\n", encoding="utf-8")
-        storage.finish(folder, "score", {"rows": [asdict(row) for row in self.rows], "origin": self.origin})
+        with storage.saving(Path(folder), "score") as work:
+            self.write(work)
+
+    def write(self, work: storage.Work) -> None:
+        """Write everything into a claimed folder, and finish it."""
+        work.write("score.md", lambda path: path.write_text(self.table() + "\n", encoding="utf-8"))
+        work.finish({"rows": [asdict(row) for row in self.rows], "origin": self.origin})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

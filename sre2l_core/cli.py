@@ -16,7 +16,7 @@ from tyro.conf import OmitArgPrefixes as Flat
 
 from sre2l_core import presets
 from sre2l_core.arguments import REGISTRY, DatasetName, PresetName
-from sre2l_core.commands import Machine, progress, say
+from sre2l_core.commands import PROGRAM, Machine, progress, say
 from sre2l_core.config import DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
 from sre2l_core.registry import catalogue
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 # torch takes seconds to import: what needs it is imported where a command runs, so that --help answers at once.
 
-PROGRAM = "sre2l"
 DESCRIPTION = (
     f"SRe2L condenses an image data set, in four stages. To see all of them in a minute: {PROGRAM} demo. "
-    f"Options of a command: {PROGRAM} COMMAND --help. Version: {PROGRAM} --version."
+    f"Options of a command: {PROGRAM} COMMAND --help. Version: {PROGRAM} --version. "
+    "With --traceback, errors show where in the program they arose."
 )
 
 
@@ -42,6 +42,8 @@ class Command:
     preset: PresetName = None
     """settings to start from: a name that `sre2l presets` lists; by default those of the dataset"""
     machine: Flat[Machine] = field(default_factory=Machine)
+    wait: bool = False
+    """while another process works in the folder, wait for it instead of stopping"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +65,9 @@ class Squeeze(Command):
         from sre2l_core.runs.pipeline import load_data
         from sre2l_core.stages.squeeze import squeeze
 
-        runtime, data = self.machine.runtime(), load_data(self.data, say)
+        runtime, data = self.machine.runtime(), load_data(self.data, say, self.out)
         with progress() as on_step:
-            teacher = squeeze(data, self.config, runtime=runtime, out=self.out, on_step=on_step)
+            teacher = squeeze(data, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step)
         say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
         say_next("recover", teacher=self.out, out=self.out.parent / "condensed")
 
@@ -101,7 +103,14 @@ class Recover(Command):
         verifier = None if self.verifier is None else load_teacher(self.verifier)
         with progress() as on_step:
             condensed = recover(
-                teacher, self.config, runtime=runtime, out=self.out, on_step=on_step, data=data, verifier=verifier
+                teacher,
+                self.config,
+                runtime=runtime,
+                out=self.out,
+                wait=self.wait,
+                on_step=on_step,
+                data=data,
+                verifier=verifier,
             )
         say(f"{len(condensed)} images, {condensed.ipc} a class, in {self.out}")
         say_next("relabel", teacher=self.teacher, condensed=self.out, out=self.out.parent / "labels")
@@ -147,7 +156,9 @@ class Relabel(Command):
         runtime, teacher = self.machine.runtime(), load_teacher(self.teacher)
         condensed = CondensedSet.load(self.condensed)
         with progress() as on_step:
-            labels = relabel(teacher, condensed, self.config, runtime=runtime, out=self.out, on_step=on_step)
+            labels = relabel(
+                teacher, condensed, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step
+            )
         say(f"{len(labels.shards)} views of {len(condensed)} images, in {self.out}")
         score = self.out.parent / "score"
         say_next("validate", condensed=self.condensed, labels=self.out, teacher=self.teacher, out=score)
@@ -204,7 +215,15 @@ class Validate(Command):
         data = data_like(condensed.spec, self.data)
         with progress() as on_step:
             score = validate(
-                condensed, labels, data, self.config, teacher=teacher, runtime=runtime, out=self.out, on_step=on_step
+                condensed,
+                labels,
+                data,
+                self.config,
+                teacher=teacher,
+                runtime=runtime,
+                out=self.out,
+                wait=self.wait,
+                on_step=on_step,
             )
         say(score.table())
 
@@ -235,7 +254,7 @@ class Run(Command):
         recipe = presets.Recipe(
             self.data, self.squeeze, self.recover, self.relabel, self.validate, store_labels=self.store_labels
         )
-        run_and_show(recipe if self.seed is None else recipe.seeded(self.seed), self.out, self.machine)
+        run_and_show(recipe if self.seed is None else recipe.seeded(self.seed), self.out, self.machine, self.wait)
 
 
 @dataclass(frozen=True)
@@ -247,10 +266,12 @@ class Demo:
     seed: int = 0
     """one seed for all stages"""
     machine: Flat[Machine] = field(default_factory=Machine)
+    wait: bool = False
+    """while another process works in the folder, wait for it instead of stopping"""
 
     def __call__(self) -> None:
         """Run the `digits` preset, then say what to try next."""
-        run_and_show(presets.get("digits").seeded(self.seed), self.out, self.machine)
+        run_and_show(presets.get("digits").seeded(self.seed), self.out, self.machine, self.wait)
         say("\nTo look further:")
         if which(PROGRAM) is None:
             say(f"  source {shlex.quote(sys.prefix)}/bin/activate   # so that the shell finds `{PROGRAM}`")
@@ -298,14 +319,14 @@ def of_all_commands(arguments: list[str]) -> None:
     tyro.cli(every, prog=PROGRAM, description=DESCRIPTION, args=arguments, registry=REGISTRY)
 
 
-def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine) -> None:
+def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine, wait: bool = False) -> None:
     """Run a recipe with bars, then draw and print what came out."""
     from sre2l_core.runs.pipeline import run
     from sre2l_core.runs.report import draw_run
 
     runtime = machine.runtime()
     with progress() as on_step:
-        outcome = run(recipe, out, runtime=runtime, on_step=on_step, say=say)
+        outcome = run(recipe, out, runtime=runtime, wait=wait, on_step=on_step, say=say)
     say("\nTop-1 accuracy of fresh students on the real validation images, mean ± std over seeds:\n")
     say(outcome.score.table())
     pictures = draw_run(outcome, out, runtime=runtime)

@@ -5,6 +5,9 @@ The command line prints the message of a `SRe2LError` without a traceback; Pytho
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -28,8 +31,16 @@ class ArtifactError(SRe2LError, ValueError):
     """An artifact folder is missing, incomplete, altered, or belongs to something else."""
 
 
+class InUseError(ArtifactError):
+    """Another process, or another run of this one, works in the folder."""
+
+
 class DivergenceError(SRe2LError, ArithmeticError):
     """A loss became NaN or infinite; the last good state was kept."""
+
+
+class NoMemoryError(SRe2LError, MemoryError):
+    """The machine or its GPU has less memory than the settings need."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -43,3 +54,48 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
         return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
     shown = (similar or names)[:CATALOGUE_SHOWN]
     return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {len(names)}, among them {', '.join(shown)}.")
+
+
+def refused(path: object, error: Exception) -> ArtifactError:
+    """The error for a path that the system does not let us write: its reason in words, and what helps against it."""
+    number = getattr(error, "errno", None)
+    if number is None and (found := re.search(r"os error (\d+)", str(error))):  # as safetensors reports it
+        number = int(found[1])
+    reason = os.strerror(number) if number else str(error)
+    return ArtifactError(
+        f"cannot write {path}: {reason}. What was finished before is kept: "
+        f"{_REMEDIES.get(number or 0, 'choose another --out')}, then run the same command again."
+    )
+
+
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room or choose another --out"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "allow writing there or choose another --out"),
+    errno.ENAMETOOLONG: "choose a shorter name for --out",
+    **dict.fromkeys((errno.ENOENT, errno.ESTALE), "bring the folder back (was it deleted or unmounted?)"),
+    **dict.fromkeys(
+        (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EXDEV),
+        "this file system cannot rename or lock files safely: choose --out on another one",
+    ),
+}
+
+
+def out_of_memory(error: BaseException) -> NoMemoryError | None:
+    """What Python's `MemoryError` or torch's `RuntimeError` means, in words for people; None for any other error."""
+    if isinstance(error, NoMemoryError):
+        return error
+    text = str(error)
+    if not isinstance(error, MemoryError) and not (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or "out of memory" in text)
+    ):
+        return None
+    lines = text.strip().splitlines() or ["out of memory"]
+    reason = re.sub(r"^.*DefaultCPUAllocator: ", "", lines[0])
+    return NoMemoryError(f"{reason.rstrip('.')}. {_SMALLER}")
+
+
+_SMALLER = (
+    "What was finished is kept. Use smaller batches (batch_size, micro_batch) or groups (group_size, stack), "
+    "a smaller network or resolution."
+)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import StringIO
+from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from torch import Tensor
+
+from sre2l_core.errors import refused
+from sre2l_core.files import replacing
 
 
 @dataclass(frozen=True)
@@ -68,23 +75,65 @@ def progress_bar(every: int = 10) -> Iterator[Listener]:
 
 
 class CsvLog:
-    """Listener that appends stage, step and metrics to a CSV file, one row every `every` steps."""
+    """Listener that keeps stage, step and metrics in a CSV file, one row a metric every `every` steps.
+
+    The file is the log of one run, however often it was interrupted: what a resumed stage does again is not written
+    twice, and where it comes out differently (another run in the same folder), the old rows from there on go.
+    """
 
     def __init__(self, path: Path, every: int = 10) -> None:
         self._path, self._every = path, every
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._known: dict[tuple[str, int], int] | None = None
+        """(stage, step) -> checksum of its rows."""
 
     def __call__(self, event: StepEvent) -> None:
         """Write an event's metrics."""
-        if event.step % self._every and event.step != event.total:
+        if not event.metrics or (event.step % self._every and event.step != event.total):
             return
-        new = not self._path.exists()
+        try:
+            self._log(event)
+        except OSError as error:
+            raise refused(self._path, error) from error
+
+    def _log(self, event: StepEvent) -> None:
+        if self._known is None:
+            self._known = self._read()
+        rows = [(event.stage, event.note, event.step, name, f"{event.value(name):.6g}") for name in event.metrics]
+        text, key = _csv(rows), (event.stage, event.step)
+        found = self._known.get(key)
+        if found == crc32(text.encode()):
+            return
+        if found is not None:
+            self._known = self._read(without=key)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["stage", "note", "step", "metric", "value"])
-            for name in event.metrics:
-                writer.writerow([event.stage, event.note, event.step, name, f"{event.value(name):.6g}"])
+            file.write(text if file.tell() else _csv([_COLUMNS]) + text)
+        self._known[key] = crc32(text.encode())
+
+    def _read(self, without: tuple[str, float] = ("", inf)) -> dict[tuple[str, int], int]:
+        """What is in the file, after rows that a crash cut off, and those of a stage from a step on, were removed."""
+        if not self._path.exists():
+            return {}
+        text = self._path.read_bytes().decode(errors="replace")
+        whole = text[: text.rfind("\n") + 1]  # the disk may have been full in the middle of a line
+        rows = [
+            row for row in csv.reader(StringIO(whole, newline="")) if len(row) == len(_COLUMNS) and row[2].isdigit()
+        ]
+        kept = [row for row in rows if row[0] != without[0] or int(row[2]) < without[1]]
+        if _csv([_COLUMNS, *kept]) != text:
+            with replacing(self._path) as partial:
+                partial.write_bytes(_csv([_COLUMNS, *kept]).encode())
+        together = groupby(kept, key=lambda row: (row[0], int(row[2])))
+        return {key: crc32(_csv(list(rows)).encode()) for key, rows in together}
+
+
+_COLUMNS = ("stage", "note", "step", "metric", "value")
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> str:
+    text = StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def tell_all(*listeners: Listener) -> Listener:

@@ -37,7 +37,7 @@ def to_pil(pixels: Tensor) -> Image.Image:
     return Image.fromarray(array[0] if len(array) == 1 else np.moveaxis(array, 0, 2))
 
 
-def write(pixels: Tensor, path: Path, image_format: str) -> None:
+def write(path: Path, pixels: Tensor, image_format: str) -> None:
     """Write a uint8 image [C, H, W]; PNG and WebP are lossless, JPEG is the reference's quality 75 with 4:2:0."""
     to_pil(pixels).save(path, format=image_format, **_OPTIONS[image_format])
 
@@ -66,10 +66,12 @@ def opened(path: str | Path) -> Image.Image:
     return image
 
 
-def read(path: Path, channels: int) -> Tensor:
-    """Read an image as uint8 [C, H, W]; raises `ArtifactError` naming the file."""
+def read(path: Path, channels: int, size: tuple[int, int]) -> Tensor:
+    """Read an image of (height, width) as uint8 [C, H, W]; raises `ArtifactError` naming the file."""
     try:
         with opened(path) as image:
+            if image.size[::-1] != size:
+                raise ValueError(f"it has {image.height}x{image.width} pixels, expected {size[0]}x{size[1]}")
             array = np.array(image.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # decoders fail in as many ways as files are damaged
         raise ArtifactError(f"{path} cannot be read as an image ({error}).") from error

@@ -54,6 +54,19 @@ class Runtime:
             precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
         return cls(chosen, precision, compile)
 
+    def how(self, images_per_pass: int) -> dict[str, Any]:
+        """What decides the last bits of a result beside its settings; saved with it.
+
+        Args:
+            images_per_pass: that go through the network at once.
+        """
+        device = self.device.type
+        if device == "cuda":
+            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
+        how = {"precision": self.precision, "device": device, "images_per_pass": images_per_pass}
+        threads = {"threads": torch.get_num_threads()} if device == "cpu" else {}
+        return {**how, **threads, "compile": self.compile, "torch": torch.__version__}
+
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 for the network's forward pass, or nothing."""
         # Not float16: bf16 has the range of float32, so gradients need no loss scaling.
@@ -124,6 +137,10 @@ class Runtime:
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1, min(_BUSY_GPU // group_pixels, int(free // (_BYTES_PER_PIXEL * group_pixels))))
 
+    def images_per_pass(self, count: int, pixels: int) -> int:
+        """How many of `count` images of so many pixels `logits` takes at once."""
+        return count if self.device.type != "cpu" else min(count, max(_LEAST_IN_PASS, _CACHED_CPU // pixels))
+
     def logits(self, net: nn.Module, images: Tensor) -> Tensor:
         """[B, K] float32 logits of images [B, C, H, W], without gradients; `net` is in eval mode.
 
@@ -137,8 +154,7 @@ class Runtime:
         if self.device.type != "cpu":
             return of_part(images)
         # Threads inside an operation wait for one another after each; threads with a part each only at the end.
-        height, width = images.shape[-2:]
-        parts = torch.split(images, max(_LEAST_IN_PASS, _CACHED_CPU // (height * width)))
+        parts = torch.split(images, self.images_per_pass(len(images), images.shape[-2] * images.shape[-1]))
         threads = torch.get_num_threads()
         workers = min(threads, len(parts))
         if workers == 1:

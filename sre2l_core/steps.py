@@ -12,6 +12,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar
 
+from sre2l_core.errors import out_of_memory
 from sre2l_core.events import Listener, StepEvent, ignore
 from sre2l_core.worker import Run, State
 
@@ -57,6 +58,10 @@ class Steps(Generator[StepEvent, None, Made], Generic[Made]):
         except StopIteration as end:
             if not self._made:
                 self._made.append(end.value)
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if short := out_of_memory(error):
+                raise short from error
             raise
 
     def throw(

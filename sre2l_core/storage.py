@@ -1,213 +1,279 @@
-"""Artifact folders: written piece by piece, resumable, hashed, readable with ordinary tools.
+"""Artifact folders: one writer at a time, written piece by piece, resumable, hashed, readable with ordinary tools.
 
-A folder under work holds `request.json` (what was asked); a finished one also `artifact.json` (what it is, how it was
-made, the hash of every file). Tensors are safetensors, the rest JSON; no pickle is ever written or read.
+A folder under work holds `request.json` (what was asked, and how it is computed) and `pieces.sha256` (the hash of every
+piece, noted before the piece takes its place; `sha256sum -c` reads it). A finished one holds `artifact.json` instead:
+what it is, how it was made, the hash of every file. Tensors are safetensors, the rest JSON; no pickle is ever written
+or read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from sre2l_core.errors import ArtifactError, refused
+from sre2l_core.files import (
+    fingerprint,
+    in_background,
+    read_json,
+    read_notes,
+    read_state,
+    read_tensors,
+    replacing,
+    save_tensors,
+    sha256_of,
+    write_json,
+    write_state,
+    write_tensors,
+)
+from sre2l_core.locks import LOCK, held, holder
+from sre2l_core.manifests import (
+    FORMAT,
+    KINDS,
+    MANIFEST,
+    PIECES,
+    PROGRESS,
+    REQUEST,
+    Manifest,
+    Piece,
+    check_same,
+    check_same_way,
+    few,
+    read_manifest,
+    stays_inside,
+    strangers,
+    verify,
+    versions,
+)
 
-from sre2l_core.errors import ArtifactError
+__all__ = ["KINDS", "MANIFEST", "PIECES", "PROGRESS", "REQUEST", "Manifest", "Piece", "read_manifest", "verify"]
+__all__ += ["fingerprint", "held", "holder", "in_background", "read_json", "read_notes", "read_state", "read_tensors"]
+__all__ += ["replacing", "save_tensors", "write_json", "write_state", "write_tensors"]
 
-MANIFEST, REQUEST, PROGRESS = "artifact.json", "request.json", "progress.safetensors"
-KINDS = ("teacher", "condensed_set", "soft_labels", "score")
-_WORKING_FILES = (MANIFEST, REQUEST, PROGRESS)
+
+class Work:
+    """An artifact that is being made: what is written whole is kept, noted, and found again by the next attempt.
+
+    Without a folder nothing is kept and nothing is found.
+    """
+
+    def __init__(self, folder: Path | None, kind: str, request: Mapping[str, Any] | None, how: Mapping[str, Any]):
+        self.folder, self.kind, self.how = folder, kind, how
+        self.finished = False
+        """Whether the artifact is there already: then there is nothing to do but to load it."""
+        self._request = request
+        self._noted: Mapping[str, list[str]] = {} if folder is None else _notes(folder)
+        self._hashes: dict[str, str] = {}
+
+    def has(self, *names: str) -> bool:
+        """Whether all these pieces were written whole and still are what was written."""
+        return self.folder is not None and all(self._is_whole(self.folder, name) for name in names)
+
+    def _is_whole(self, folder: Path, name: str) -> bool:
+        if name not in self._hashes and (found := sha256_of(folder / name)) in self._noted.get(name, ()):
+            self._hashes[name] = found
+        return name in self._hashes
+
+    def write(self, name: str, write: Callable[..., Any], *arguments: Any) -> None:
+        """Have `write(path, *arguments)` write a piece: whole, with its hash noted before it takes its place."""
+        if self.folder is None:
+            return
+        self.check_place()
+        with replacing(self.folder / name) as partial:
+            write(partial, *arguments)
+            found = sha256_of(partial)
+            _append(self.folder / PIECES, f"{found}  {name}\n")
+        self._hashes[name] = found
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a piece of JSON, by and by with more in it."""
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        self.write(name, lambda path: path.write_text(text, "utf-8"))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """What `write_json` wrote last and is still whole; nothing otherwise."""
+        if self.folder is None or not self.has(name):
+            return {}
+        content: dict[str, Any] = json.loads((self.folder / name).read_text("utf-8"))
+        return content
+
+    def save_state(self, tensors: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+        """Keep the state of what is under way."""
+        if self.folder is not None:
+            self.check_place()
+            write_state(self.folder / PROGRESS, tensors, notes)
+
+    def state(self) -> dict[str, Any] | None:
+        """The state that was kept last: its notes, and its tensors under `tensors`."""
+        return None if self.folder is None else read_state(self.folder / PROGRESS)
+
+    def finish(self, body: Mapping[str, Any]) -> None:
+        """Write the manifest that makes the folder a finished artifact; only then what it was made with goes."""
+        if self.folder is None:
+            return
+        self.check_place()
+        head = {"kind": self.kind, "format": FORMAT, **body, "how": dict(self.how), "request": self._request}
+        files = dict(sorted(self._hashes.items()))
+        write_json(self.folder / MANIFEST, {**head, "versions": versions(), "files": files})
+        for leftover in (PROGRESS, PIECES, REQUEST):
+            (self.folder / leftover).unlink(missing_ok=True)
+
+    def check_place(self) -> None:
+        """Raise `ArtifactError` where the folder is not there any more."""
+        if self.folder is not None and not (self.folder / LOCK).exists():
+            raise ArtifactError(
+                f"{self.folder / LOCK} is gone: the folder was deleted, moved or unmounted while it was written to, "
+                "or taken over by another process. Bring it back, or run the same command to begin anew."
+            )
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when all went well: readers never see half a file.
+def claimed(
+    out: str | Path | None,
+    kind: str,
+    request: Mapping[str, Any],
+    how: Mapping[str, Any],
+    *,
+    adopt: Sequence[str] = (),
+    wait: bool = False,
+) -> Iterator[Work]:
+    """Claim `out` for a stage: the artifact asked for is either finished there, or this process alone goes on with it.
+
+    A finished artifact is only read. A folder where another request was made but nothing was written yet is free.
+
+    Args:
+        out: the folder; None to keep nothing.
+        kind: of the artifact.
+        request: what is asked for; everything that decides the result but `how`.
+        how: precision, device and so on; unfinished work goes on only under the same.
+        adopt: names in `how` that unfinished work prescribes and nobody asked for.
+        wait: until another process is done with the folder.
 
     Raises:
-        ArtifactError: if the disk refuses (full, read-only), saying what is kept.
+        InUseError: another process works there.
+        ArtifactError: the folder holds something else, or the same kind made from other settings (named).
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    if out is None:
+        yield Work(None, kind, None, how)
+        return
+    folder, asked = Path(out), json.loads(json.dumps({"kind": kind, **request}))
+    if _is_finished(folder, asked):
+        yield _finished(folder, asked)
+        return
+    with held(folder, wait=wait):
+        yield _finished(folder, asked) if _is_finished(folder, asked) else _begun(folder, asked, how, adopt)
+
+
+@contextmanager
+def saving(folder: Path, kind: str) -> Iterator[Work]:
+    """Claim a folder to save a finished thing in; an artifact of its kind that lies there is replaced."""
+    _check_is_own(folder)
+    with held(folder):
+        old = read_manifest(folder, kind) if (folder / MANIFEST).exists() else Manifest(folder, {"files": {}})
+        if (folder / REQUEST).exists():
+            raise ArtifactError(f"{folder} holds unfinished work: finish it first, or choose another folder.")
+        _refuse_strangers(folder, old["files"])
+        (folder / MANIFEST).unlink(missing_ok=True)
+        work = Work(folder, kind, None, {})
+        yield work
+        for name in old["files"].keys() - read_manifest(folder)["files"].keys():
+            (folder / name).unlink(missing_ok=True)
+
+
+def _is_finished(folder: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether the artifact asked for is all there; raises where the folder holds something else."""
+    _check_is_own(folder)
+    if not (folder / MANIFEST).exists():
+        return False
+    manifest = read_manifest(folder)
+    if manifest["request"] is None:
+        raise ArtifactError(f"{folder} holds a {manifest['kind']} that was saved there. Choose another --out.")
+    check_same(folder, manifest["request"], asked)
+    return all((folder / name).exists() for name in manifest["files"])
+
+
+def _finished(folder: Path, asked: Mapping[str, Any]) -> Work:
+    work = Work(folder, asked["kind"], asked, read_manifest(folder)["how"])
+    work.finished = True
+    return work
+
+
+def _begun(folder: Path, asked: Mapping[str, Any], how: Mapping[str, Any], adopt: Sequence[str]) -> Work:
+    """Begin, or go on with what was begun under the same settings; this process holds the folder."""
+    if (folder / MANIFEST).exists():
+        _reopen(folder, read_manifest(folder))
+    begun = read_json(folder / REQUEST) if (folder / REQUEST).exists() else None
+    noted = _notes(folder)
+    if begun is None and (noted or (folder / PROGRESS).exists()):
         raise ArtifactError(
-            f"cannot write {path}: {reason}. What was finished before is kept: "
-            "make room or choose another --out, then run the same command again."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def in_background() -> Iterator[Callable[..., None]]:
-    """A function `do(write, *arguments)` that has things written by one thread, in order, while the device computes.
-
-    Few may wait. What fails is raised by a later `do` or at the end. After an interrupt the waiting ones still are.
-    """
-    waiting: deque[Future[Any]] = deque()
-
-    def do(write: Callable[..., Any], *arguments: Any) -> None:
-        while waiting and (waiting[0].done() or len(waiting) >= _MAY_WAIT):
-            waiting.popleft().result()
-        waiting.append(pool.submit(write, *arguments))
-
-    pool = ThreadPoolExecutor(1, thread_name_prefix="writer")
-    try:
-        yield do
-    finally:
-        try:
-            while waiting:
-                waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-_MAY_WAIT = 256
-"""Pictures of a few groups: what is held in memory does not grow with the run."""
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, sort_keys=False, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises `ArtifactError` naming the file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing: {path.parent} is not a finished artifact of this package.") from None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{path} does not hold a JSON object.")
-    return content
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> None:
-    """Write named tensors as safetensors, whole or not at all, with `notes` as JSON in the header."""
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as partial:
-        save_file(ready, partial, metadata={"notes": json.dumps(notes or {})})
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; raises `ArtifactError` naming it."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path} cannot be read as safetensors ({error}).") from error
-
-
-def read_notes(path: Path) -> dict[str, Any]:
-    """The notes that `write_tensors` put into the header."""
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            notes: dict[str, Any] = json.loads((file.metadata() or {}).get("notes", "{}"))
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path} cannot be read as safetensors ({error}).") from error
-    return notes
-
-
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """16 hex digits of the SHA-256 over names, shapes, types and bytes: the same in memory and on disk."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def begin(out: Path, kind: str, request: Mapping[str, Any]) -> bool:
-    """Claim `out` for a stage; returns whether the artifact asked for is already finished there.
-
-    A folder where another request was made but nothing was written yet is free.
-
-    Raises:
-        ArtifactError: if the folder holds something else, or the same kind made from other settings (named).
-    """
-    asked = json.loads(json.dumps({"kind": kind, **request}))
-    held = read_json(out / REQUEST) if (out / REQUEST).exists() else None
-    if held == asked:
-        return (out / MANIFEST).exists()
-    if out.exists() and not _vacant(out):
-        if held is None:
-            raise ArtifactError(f"{out} exists and was not made by this package. Choose another --out.")
-        found = "; ".join(_differences(held, asked))
-        raise ArtifactError(f"{out} holds another run: {found}. Choose another --out, or delete that folder.")
-    write_json(out / REQUEST, asked)
-    return False
-
-
-def finish(out: Path, kind: str, body: Mapping[str, Any]) -> None:
-    """Write the manifest that makes the folder a finished artifact; only then the saved progress goes."""
-    for leftover in out.rglob(".*.partial"):  # of a process that was killed while it wrote
+            f"{folder / REQUEST} is missing: nobody can tell what was asked. Delete the folder {folder}."
+        )
+    if begun is not None:
+        begun_how = begun.pop("how", {})
+        if noted or (folder / PROGRESS).exists():
+            check_same(folder, begun, asked)
+            how = {**how, **{name: begun_how[name] for name in adopt if name in begun_how}}
+            check_same_way(folder, begun_how, how)
+    _refuse_strangers(folder, noted)
+    for leftover in folder.rglob(".*.partial"):  # of a process that was killed while it wrote
         leftover.unlink()
-    write_json(out / MANIFEST, {"kind": kind, "format": 1, **body, "versions": versions(), "files": _hashes(out)})
-    (out / PROGRESS).unlink(missing_ok=True)
+    write_json(folder / REQUEST, {**asked, "how": dict(how)})
+    return Work(folder, asked["kind"], asked, how)
 
 
-def read_manifest(folder: Path, kind: str | None = None) -> dict[str, Any]:
-    """The manifest of a finished artifact, of the wanted kind."""
-    manifest = read_json(folder / MANIFEST)
-    found = manifest.get("kind")
-    if found not in KINDS or (kind is not None and found != kind):
-        raise ArtifactError(f"{folder} holds a {found}, expected a {kind or ' or '.join(KINDS)}.")
-    return manifest
+def _reopen(folder: Path, manifest: Manifest) -> None:
+    """Make an artifact that lacks files unfinished again: what is there is kept."""
+    write_json(folder / REQUEST, {**manifest["request"], "how": manifest["how"]})
+    with replacing(folder / PIECES) as partial:
+        partial.write_text("".join(f"{found}  {name}\n" for name, found in manifest["files"].items()), "utf-8")
+    (folder / PROGRESS).unlink(missing_ok=True)
+    (folder / MANIFEST).unlink()
 
 
-def verify(folder: Path) -> int:
-    """Compare every file with its hash; returns how many there are.
-
-    Raises:
-        ArtifactError: naming the files that are missing, altered or were added.
-    """
-    expected, found = read_manifest(folder)["files"], _hashes(folder)
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if wrong:
-        shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise ArtifactError(f"{folder}: missing, altered or added since it was finished: {shown}.")
-    return len(expected)
-
-
-def versions() -> dict[str, str]:
-    """What the numbers of an artifact depend on beside its settings."""
-    packages = ("torch", "torchvision", "numpy", "pillow")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+def _notes(folder: Path) -> dict[str, list[str]]:
+    """Name -> every hash that was noted for it; lines that a crash cut off or damage spoilt say nothing."""
+    noted = defaultdict(list)
+    try:
+        text = (folder / PIECES).read_bytes().decode(errors="replace")
+    except OSError:
+        return {}
+    for line in text.splitlines():
+        found, _, name = line.partition("  ")
+        if len(found) == 64 and stays_inside(name):
+            noted[name].append(found)
+    return dict(noted)
 
 
-def _vacant(folder: Path) -> bool:
-    return folder.is_dir() and all(p.name == REQUEST or p.name.endswith(".partial") for p in folder.iterdir())
+def _append(path: Path, line: str) -> None:
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = f"\n{line}"
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _WORKING_FILES)
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def _check_is_own(folder: Path) -> None:
+    """Raise `ArtifactError` for a file, or a folder with things in it that this package did not begin."""
+    try:
+        if not folder.exists():
+            return
+        known = folder.is_dir() and any((folder / name).exists() for name in (MANIFEST, REQUEST))
+        if not known and (not folder.is_dir() or strangers(folder, ())):
+            raise ArtifactError(f"{folder} exists and was not made by this package. Choose another --out.")
+    except OSError as error:
+        raise refused(folder, error) from error
 
 
-def _differences(held: Any, asked: Any, name: str = "") -> list[str]:
-    if isinstance(held, dict) and isinstance(asked, dict):
-        keys = [*held, *(key for key in asked if key not in held)]
-        return [
-            line for key in keys for line in _differences(held.get(key), asked.get(key), f"{name}.{key}".strip("."))
-        ]
-    return [] if held == asked else [f"{name} is {held!r} there, {asked!r} now"]
+def _refuse_strangers(folder: Path, own: Collection[str]) -> None:
+    if found := strangers(folder, own):
+        raise ArtifactError(
+            f"{folder} holds what is not its own: {few(found)}. Move that away and run the same command again."
+        )

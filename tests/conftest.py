@@ -71,7 +71,7 @@ def torn_data(tiny_data: Dataset, tmp_path: Path) -> Dataset:
     paths = [tmp_path / "pictures" / f"{index}.png" for index in range(10)]
     for path, image in zip(paths, tiny_data.train.take(torch.arange(10)), strict=True):
         path.parent.mkdir(exist_ok=True)
-        pictures.write(image, path, "png")
+        pictures.write(path, image, "png")
     paths[int(epoch_order(10, seed=0, epoch=0)[-1])].write_bytes(b"torn")
     labels = torch.arange(10) % 5
     return Dataset(

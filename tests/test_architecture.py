@@ -16,7 +16,10 @@ import sre2l_core
 PACKAGE = Path(sre2l_core.__file__).parent
 STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
-    ("config", "counter_random", "errors", "events", "runtime", "storage", "pictures", "registry", "worker", "steps"),
+    (
+        *("config", "counter_random", "errors", "events", "files", "locks", "manifests", "pictures", "registry"),
+        *("runtime", "steps", "storage", "worker"),
+    ),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
     ("artifacts", "presets"),
     ("starts",),
@@ -27,7 +30,7 @@ LAYERS = [
     ("runs",),
     ("paper",),
     ("widgets",),
-    ("arguments", "commands", "cli", "__main__"),
+    ("arguments", "interrupts", "commands", "cli", "__main__"),
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

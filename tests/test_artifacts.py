@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from torchvision.datasets import ImageFolder
 from sre2l_core import pictures, storage
 from sre2l_core.artifacts import CondensedSet, Score, ScoreRow, Teacher, empty_network
 from sre2l_core.config import RelabelConfig
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, ConfigError, DataError
 from sre2l_core.stages.labels import SoftLabels
 from sre2l_core.stages.relabel import relabel
 
@@ -82,7 +84,10 @@ def test_weights_that_do_not_fit_are_named(saved, tiny_teacher, change, message)
     folder = saved("teacher")[2]
     weights = dict(tiny_teacher.net.state_dict())
     change(weights)
-    storage.write_tensors(folder / "weights.safetensors", weights)
+    body = storage.read_manifest(folder)
+    with storage.saving(folder, "teacher") as work:
+        work.write("weights.safetensors", storage.save_tensors, weights)
+        work.finish({name: body[name] for name in ("id", "backbone", "options", "accuracy", "origin", "spec")})
     with pytest.raises(ArtifactError, match=rf"weights\.safetensors does not fit the network: .*{message}"):
         Teacher.load(folder)
 
@@ -175,3 +180,66 @@ def test_rows_are_found_by_what_they_are():
     assert score.row("condensed", "soft", "other") is score.rows[1]
     with pytest.raises(KeyError, match=r"no row condensed \+ hard"):
         score.row("condensed", "hard")
+
+
+@pytest.mark.parametrize("kind", storage.KINDS)
+def test_one_altered_byte_of_any_file_is_named_when_it_is_loaded(saved, kind):
+    made, _, folder = saved(kind)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md"):
+        whole = path.read_bytes()
+        for position in (0, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+            with pytest.raises(ArtifactError, match=re.escape(path.name)):
+                use(type(made), folder)
+        path.write_bytes(whole)
+    use(type(made), folder)
+
+
+def use(kind, folder):
+    """Load an artifact and read all of it: labels are read when they are needed."""
+    found = kind.load(folder)
+    if kind is SoftLabels:
+        for epoch in range(2):
+            found.logits(epoch, torch.arange(2))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_teacher_with_infinite_statistics_is_not_saved(tiny_teacher, tmp_path, value):
+    sick = copy.deepcopy(tiny_teacher)
+    sick.net.state_dict()["features.1.running_var"][0] = value
+    with pytest.raises(
+        ArtifactError, match=r"features\.1\.running_var is infinite or no number.*lower lr or more warmup"
+    ):
+        sick.save(tmp_path / "teacher")
+    assert not (tmp_path / "teacher" / storage.MANIFEST).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": torch.full((11,), 5)}, r"labels must be within 0\.\.4 \(got 5\.\.5\)"),
+        ({"labels": torch.full((11,), -1)}, "labels must be within"),
+        ({"labels": torch.zeros(3, dtype=torch.long)}, r"takes uint8 images \[3, 3, 8, 8\]"),
+        ({"images": torch.zeros(11, 3, 8, 7, dtype=torch.uint8)}, r"\[11, 3, 8, 7\]"),
+        ({"images": torch.zeros(11, 3, 8, 8)}, "float32"),
+    ],
+)
+def test_a_condensed_set_that_fits_no_dataset_is_refused(tiny_condensed, change, message):
+    with pytest.raises(DataError, match=message):
+        replace(tiny_condensed, **change)
+
+
+def test_options_that_the_dataset_decides_are_refused(tiny_spec):
+    with pytest.raises(ConfigError, match="num_classes comes from the dataset"):
+        empty_network("convnet", tiny_spec, {"num_classes": 3})
+
+
+def test_saving_again_replaces_the_images(tiny_condensed, tmp_path):
+    tiny_condensed.save(tmp_path)
+    tiny_condensed.first(1).save(tmp_path)
+    assert CondensedSet.load(tmp_path).id == tiny_condensed.first(1).id
+    assert len(list(tmp_path.rglob("*.png"))) == storage.verify(tmp_path) == 5
+
+
+def test_a_table_names_its_precision():
+    assert Score((ROW,), {"precision": "bf16"}).table().endswith("\n\nstudents trained in bf16")

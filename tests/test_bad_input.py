@@ -31,9 +31,8 @@ def place(tmp_path_factory):
     assert main(shlex.split(f"{RUN} --out {place}/run")) == 0
     teacher = Teacher.load(place / "run" / "teacher")
 
-    shutil.copytree(place / "run" / "teacher", place / "misshapen")
     wider = empty_network("convnet", teacher.spec, {"depth": 2, "width": 9})
-    storage.write_tensors(place / "misshapen" / "weights.safetensors", wider.state_dict())
+    Teacher(wider, teacher.spec, "convnet", {"depth": 2, "width": 8}).save(place / "misshapen")
 
     shutil.copytree(place / "run" / "condensed", place / "altered")
     picture(next((place / "altered" / "images").rglob("*.png")), size=(8, 8), mode="L")

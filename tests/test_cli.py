@@ -1,6 +1,8 @@
 """The command line as a user meets it: help, options, every command, interruption. Wrong input: test_bad_input.py."""
 
+import errno
 import json
+import os
 import re
 import shlex
 import signal
@@ -15,7 +17,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from attacks import handles
 from stand_ins import picture, write_pictures
+from waiting import until
 
 from sre2l_core import __version__, cli, presets
 from sre2l_core.__main__ import main, parse
@@ -369,7 +373,10 @@ def test_an_interrupted_run_is_continued_by_the_same_command(stage, step, finish
     with monkeypatch.context() as patch:
         patch.setattr(cli, "progress", stop(stage, step))
         assert main(arguments) == 130
-    assert capsys.readouterr().err.endswith("stopped; the same command continues where it was.\n")
+    said = capsys.readouterr().err
+    assert said.endswith(
+        f"\nstopped. The same command goes on where it was:\n  {cli.PROGRAM} {shlex.join(arguments)}\n"
+    )
     assert main(arguments) == 0
     for part, kind in (("teacher", Teacher), ("condensed", CondensedSet)):
         assert kind.load(tmp_path / part).id == kind.load(finished / part).id
@@ -423,3 +430,104 @@ def test_a_full_device_is_told_in_one_message(monkeypatch, capsys):
     message = capsys.readouterr().err
     assert message.startswith("error: CUDA out of memory. Tried to allocate 80 GiB. What was finished is kept.")
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "after"),
+    [(signal.SIGINT, 130, 0.1), (signal.SIGTERM, 143, 0.5), (signal.SIGHUP, 129, 1), (signal.SIGINT, 130, 2)],
+)
+def test_signals_in_the_first_seconds_end_in_a_line(number, status, after, tmp_path):
+    arguments = [*RUN, "--out", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(lambda: handles(process.pid, number), within=30)  # Python itself has to come up first
+        time.sleep(after)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    assert f"The same command goes on where it was:\n  {cli.PROGRAM} {shlex.join(arguments)}\n" in said
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    line = f"{shlex.join(COMMAND)} presets | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)
+
+
+def test_a_reader_that_is_gone_already_ends_with_the_status_of_a_broken_pipe():
+    program = "import os, sys; from sre2l_core.__main__ import main; sys.exit(main(['presets']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (MemoryError(), 2, "error: out of memory. What was finished is kept. Use smaller batches"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            2,
+            "error: can't allocate memory: you tried to allocate 9 bytes. What was finished is kept.",
+        ),
+        (OSError(errno.EROFS, "x", "/place"), 2, "error: cannot write /place: Read-only file system. "),
+        (OSError(errno.ENAMETOOLONG, "x", "/long"), 2, "error: cannot write /long: File name too long. "),
+        (ZeroDivisionError("division by zero"), 1, "error: ZeroDivisionError: division by zero. This is a defect"),
+    ],
+)
+def test_what_is_left_over_becomes_a_line_and_developers_see_where_it_arose(monkeypatch, capsys, error, code, message):
+    def fail():
+        raise error
+
+    monkeypatch.setattr("sre2l_core.__main__.parse", lambda arguments: fail)
+    assert main([]) == code
+    said = capsys.readouterr().err
+    assert said.startswith(message)
+    assert "[Errno" not in said
+    assert said.count("\n") == 1
+    with pytest.raises(type(error)):
+        main(["--traceback"])
+
+
+def test_a_finished_run_can_be_looked_at_where_nobody_can_write(finished, monkeypatch, capsys):
+    def refuse(*paths, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("replace", "mkdir", "open"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert main([*RUN, "--out", str(finished)]) == 0
+    shown = capsys.readouterr().out
+    assert "| condensed | soft | convnet | 4 |" in shown
+    assert "losses.png" in shown
+
+
+def test_places_that_cannot_be_are_told_in_words(tmp_path, capsys):
+    data = write_pictures(tmp_path / "data", {"a": 4, "b": 4})
+    few = ["--preset", "folder/smoke", "--data-root", str(data), "--device", "cpu"]
+    for command in ("run", "squeeze"):
+        assert main([command, *few, "--out", str(data / "run")]) == 2
+        assert "lies within the data" in capsys.readouterr().err
+    assert sorted(path.name for path in data.iterdir()) == ["a", "b"]
+    for out in ("x" * 300, "y/" * 3000):
+        assert main([*RUN, "--out", str(tmp_path / out)]) == 2
+        assert "File name too long. What was finished before is kept: choose a shorter name" in capsys.readouterr().err
+    assert main(options("relabel --dry-run --codec nope --num-classes 3")) == 2
+    assert "unknown codec 'nope'" in capsys.readouterr().err
+    assert main([*RUN, "--out", str(tmp_path / "new"), "--squeeze.backbone-options", "num_classes=3"]) == 2
+    assert "num_classes comes from the dataset" in capsys.readouterr().err
+
+
+def test_figures_of_a_resumed_run_are_those_of_one_run(finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "progress", stop("recover", 6))
+        assert main([*RUN, "--out", str(tmp_path)]) == 130
+    assert main([*RUN, "--out", str(tmp_path)]) == 0
+    for name in ("log.csv", "losses.png"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()

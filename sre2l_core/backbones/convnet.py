@@ -46,7 +46,8 @@ def convnet(
     if resolution < 2**depth:
         raise ConfigError(
             f"a ConvNet of depth {depth} halves its images {depth} times and needs at least {2**depth} pixels, "
-            f"got resolution {resolution}. Use depth <= {resolution.bit_length() - 1}."
+            f"got resolution {resolution}. Use "
+            + (f"depth <= {resolution.bit_length() - 1}." if resolution > 1 else "a resolution of at least 2.")
         )
     return ConvNet(num_classes, channels, resolution, depth, width)
 

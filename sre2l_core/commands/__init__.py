@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from sre2l_core.interrupts import INTERRUPTS
 
 if TYPE_CHECKING:
     from sre2l_core.runtime import Runtime
 
 # torch takes seconds to import: what needs it is imported where a command runs, so that --help answers at once.
+
+PROGRAM = "sre2l"
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,13 @@ class Machine:
         return Runtime.auto(self.device, self.precision, self.compile)
 
 
-def progress() -> Any:
-    """Bars on the terminal."""
-    from sre2l_core.events import progress_bar
+@contextmanager
+def progress() -> Iterator[Any]:
+    """Bars on the terminal; after each step, a signal may stop the command."""
+    from sre2l_core.events import progress_bar, tell_all
 
-    return progress_bar()
+    with progress_bar() as bar:
+        yield tell_all(bar, INTERRUPTS)
 
 
 def say(line: str) -> None:

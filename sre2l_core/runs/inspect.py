@@ -22,10 +22,10 @@ def describe(folder: Path) -> Iterator[str]:
     """Lines about an artifact, or about every artifact of a run; raises `ArtifactError` where hashes do not match."""
     if not folder.is_dir():
         raise ArtifactError(f"there is no folder {folder}.")
-    if (folder / storage.MANIFEST).exists() or (folder / storage.REQUEST).exists():
+    if _is_artifact(folder):
         yield from _artifact(folder)
         return
-    found = [path.parent for path in folder.glob(f"*/{storage.REQUEST}")]
+    found = [part for part in folder.iterdir() if part.is_dir() and _is_artifact(part)]
     if not found:
         raise ArtifactError(
             f"{folder} holds no artifact of this package (no {storage.MANIFEST} in it or one level below)."
@@ -35,7 +35,13 @@ def describe(folder: Path) -> Iterator[str]:
         yield ""
 
 
+def _is_artifact(folder: Path) -> bool:
+    return (folder / storage.MANIFEST).exists() or (folder / storage.REQUEST).exists()
+
+
 def _kind(folder: Path) -> str:
+    if (folder / storage.MANIFEST).exists():
+        return str(storage.read_manifest(folder)["kind"])
     kind = storage.read_json(folder / storage.REQUEST).get("kind")
     if kind not in storage.KINDS:
         raise ArtifactError(f"{folder / storage.REQUEST} asks for a {kind}, expected {' or '.join(storage.KINDS)}.")
@@ -45,6 +51,8 @@ def _kind(folder: Path) -> str:
 def _artifact(folder: Path) -> Iterator[str]:
     if not (folder / storage.MANIFEST).exists():
         yield f"{folder}: unfinished {_kind(folder).replace('_', ' ')}; the command that began it continues it"
+        if at_work := storage.holder(folder):
+            yield f"  {at_work}"
         return
     body = storage.read_manifest(folder)
     count = storage.verify(folder)
@@ -52,6 +60,8 @@ def _artifact(folder: Path) -> Iterator[str]:
     files = f"{count} file{'s' * (count != 1)}"
     yield f"{folder}: {body['kind'].replace('_', ' ')}, {files}, {_bytes(size)}, all hashes match"
     yield "  made with " + ", ".join(f"{name} {number}" for name, number in body["versions"].items())
+    if how := body["how"]:
+        yield "  computed with " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in how.items())
     yield from _CONTENTS[body["kind"]](folder)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sre2l_core import data as datasets
-from sre2l_core import parametrisations, starts
+from sre2l_core import parametrisations, starts, storage
 from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
 from sre2l_core.data import Dataset, DatasetSpec
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, ConfigError, refused
 from sre2l_core.events import CsvLog, Listener, ignore, tell_all
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime
@@ -39,9 +40,17 @@ class Places:
     @classmethod
     def in_folder(cls, out: Path) -> Self:
         """All in one folder, which belongs to one run; raises `ArtifactError` where that is a file."""
-        if out.exists() and not out.is_dir():
-            raise ArtifactError(f"{out} is not a folder. Choose another --out.")
+        try:
+            if out.exists() and not out.is_dir():
+                raise ArtifactError(f"{out} is not a folder. Choose another --out.")
+        except OSError as error:
+            raise refused(out, error) from error
         return cls(out / "teacher", out / "condensed", out / "labels", out / "score", out / LOG)
+
+    def finished(self, recipe: Recipe) -> bool:
+        """Whether all parts that a recipe asks for are there."""
+        parts = (self.teacher, self.condensed, self.score, *((self.labels,) if recipe.store_labels else ()))
+        return all((part / storage.MANIFEST).exists() for part in parts)
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,15 @@ class Outcome:
     score: Score
 
 
-def load_data(config: DataConfig, say: Callable[[str], object] = lambda line: None) -> Dataset:
-    """The dataset that a config names; `say` is told what the loader left out or found missing."""
+def load_data(config: DataConfig, say: Callable[[str], object] = lambda line: None, out: Path | None = None) -> Dataset:
+    """The dataset that a config names; `say` is told what the loader left out or found missing.
+
+    Raises:
+        ConfigError: where `out` lies in the folder of the data and would become a class of it.
+    """
+    root = None if config.data != "folder" or config.data_root is None else config.data_root.expanduser().resolve()
+    if root is not None and out is not None and out.resolve().is_relative_to(root):
+        raise ConfigError(f"{out} lies within the data, {root}: it would become a class of it. Choose another --out.")
     data = datasets.load(
         config.data,
         config.data_root,
@@ -90,6 +106,7 @@ def run(
     out: str | Path | Places,
     *,
     runtime: Runtime | None = None,
+    wait: bool = False,
     on_step: Listener = ignore,
     say: Callable[[str], object] = lambda line: None,
 ) -> Outcome:
@@ -101,31 +118,45 @@ def run(
         recipe: settings of all stages.
         out: folder of the run, whose `log.csv` gets every metric; or the place of each part.
         runtime: device and precision; the best there is by default.
+        wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with every stage's events.
         say: called with a line of text after each stage.
     """
     recipe.check()
     to, runtime = out if isinstance(out, Places) else Places.in_folder(Path(out)), runtime or Runtime.auto()
-    data = load_data(recipe.data, say)
+    data = load_data(recipe.data, say, to.log.parent)
     spec = data.spec
     check(recipe, spec)
     say(
         f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
     )
-    listener = tell_all(on_step, CsvLog(to.log))
-    teacher = squeeze(data, recipe.squeeze, runtime=runtime, out=to.teacher, on_step=listener)
+    # What is finished is only read, for it may lie on a disc that nobody can write to; runs that share folders meet
+    # where they claim them.
+    own = not isinstance(out, Places) and not to.finished(recipe)
+    with storage.held(to.log.parent, wait=wait) if own else nullcontext():
+        return _run_stages(recipe, data, to, runtime, wait, tell_all(on_step, CsvLog(to.log)), say)
+
+
+def _run_stages(
+    recipe: Recipe,
+    data: Dataset,
+    to: Places,
+    runtime: Runtime,
+    wait: bool,
+    on_step: Listener,
+    say: Callable[[str], object],
+) -> Outcome:
+    options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step}
+    teacher = squeeze(data, recipe.squeeze, out=to.teacher, **options)
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
-    condensed = recover(teacher, recipe.recover, runtime=runtime, out=to.condensed, on_step=listener, data=data)
+    condensed = recover(teacher, recipe.recover, out=to.condensed, data=data, **options)
     say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
     labels: LabelSource
     if recipe.store_labels:
-        labels = relabel(teacher, condensed, recipe.relabel, runtime=runtime, out=to.labels, on_step=listener)
+        labels = relabel(teacher, condensed, recipe.relabel, out=to.labels, **options)
         say(f"soft labels: {len(labels.shards)} views of every image")
     else:
         labels = LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
         say("soft labels: made on the fly")
-    score = validate(
-        condensed, labels, data, recipe.validate,
-        teacher=teacher, runtime=runtime, out=to.score, on_step=listener,
-    )  # fmt: skip
+    score = validate(condensed, labels, data, recipe.validate, teacher=teacher, out=to.score, **options)
     return Outcome(data, teacher, condensed, labels, score)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import defaultdict
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from sre2l_core import storage
 from sre2l_core.figures import plots
@@ -13,16 +18,25 @@ from sre2l_core.runtime import Runtime
 
 
 def draw_run(outcome: Outcome, out: Path, *, runtime: Runtime | None = None) -> list[str]:
-    """Write `condensed.png`, `losses.png` (where recovery was logged) and `embedding.png` into `out`; their names."""
-    condensed, data = outcome.condensed, outcome.data
-    figures = {"condensed.png": plots.images_figure(condensed, data)}
+    """Write `condensed.png`, `losses.png` (where recovery was logged) and `embedding.png` into `out`; their names.
+
+    A figure that is newer than what it shows stays as it is: a finished run may lie on a disc that is read-only.
+    """
+    condensed, data, drawn = outcome.condensed, outcome.data, []
+    figures: dict[str, Callable[[], Figure]] = {"condensed.png": lambda: plots.images_figure(condensed, data)}
     if log := read_log(out / LOG, "recover"):
-        figures["losses.png"] = plots.losses_figure(log)
-    figures["embedding.png"] = plots.embedding_figure(condensed, data, outcome.teacher, runtime=runtime)
+        figures["losses.png"] = lambda: plots.losses_figure(log)
+    figures["embedding.png"] = lambda: plots.embedding_figure(condensed, data, outcome.teacher, runtime=runtime)
+    shows = max((path.stat().st_mtime for path in out.glob(f"*/{storage.MANIFEST}")), default=inf)
     for name, figure in figures.items():
-        with storage.replacing(out / name) as partial:
-            figure.savefig(partial, format="png", dpi=150)
-    return list(figures)
+        path = out / name
+        if path.exists() and (path.stat().st_mtime >= shows or not os.access(out, os.W_OK)):
+            drawn.append(name)
+        elif os.access(out, os.W_OK):
+            with storage.replacing(path) as partial:
+                figure().savefig(partial, format="png", dpi=150)
+            drawn.append(name)
+    return drawn
 
 
 def read_log(path: Path, stage: str) -> dict[str, list[tuple[int, float]]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +55,8 @@ class SoftLabels:
     """Height and width of the images the views are taken from."""
     teacher_id: str
     condensed_id: str
-    shards: Sequence[Mapping[str, Tensor] | Path]
-    """Codec parts by epoch, in memory or as files; only the epoch in use is read."""
+    shards: Sequence[Mapping[str, Tensor] | storage.Piece]
+    """Codec parts by epoch, in memory or as files; only the epoch in use is read, and checked."""
     classes: tuple[str, ...] = ()
     """Class ids, in the order of the logits."""
 
@@ -77,42 +77,47 @@ class SoftLabels:
         """[B, K] float32 logits of images `ids` in `epoch`, on the CPU or the device of `pixels`; any batch, any order.
 
         Raises:
-            ArtifactError: if there are fewer epochs of labels than asked for.
+            ArtifactError: if there are fewer epochs of labels than asked for, or the file of one is damaged.
         """
         if not 0 <= epoch < len(self.shards):
             raise ArtifactError(f"epoch {epoch} of the soft labels was asked for, {len(self.shards)} are stored.")
         if epoch not in self._open:
             self._open.clear()
-            shard = self.shards[epoch]
-            self._open[epoch] = storage.read_tensors(shard) if isinstance(shard, Path) else shard
+            self._open[epoch] = self._shard(epoch)
         parts = {name: tensor[ids.cpu()] for name, tensor in self._open[epoch].items()}
         decoded = self.codec.decode(parts, self.num_classes)
         return decoded if pixels is None else decoded.to(pixels.device)
 
-    def save(self, folder: Path) -> None:
-        """Write shards that are still in memory, and the manifest."""
-        for epoch, shard in enumerate(self.shards):
-            if not isinstance(shard, Path):
-                storage.write_tensors(shard_path(folder, epoch), shard)
+    def _shard(self, epoch: int) -> Mapping[str, Tensor]:
+        shard = self.shards[epoch]
+        return storage.read_tensors(shard.checked()) if isinstance(shard, storage.Piece) else shard
+
+    def save(self, folder: str | Path) -> None:
+        """Write all shards and the manifest."""
+        with storage.saving(Path(folder), "soft_labels") as work:
+            for epoch in range(len(self.shards)):
+                work.write(shard_name(epoch), storage.save_tensors, self._shard(epoch))
+            work.finish(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the shards, for the manifest."""
         names = ("num_images", "num_classes", "classes", "size", "teacher_id", "condensed_id")
-        body = {name: getattr(self, name) for name in names}
-        storage.finish(folder, "soft_labels", {**body, "config": self.config.model_dump(mode="json")})
+        return {**{name: getattr(self, name) for name in names}, "config": self.config.model_dump(mode="json")}
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Open a label store; shards are read when needed."""
-        folder = Path(folder)
-        body = storage.read_manifest(folder, "soft_labels")
+        body = storage.read_manifest(Path(folder), "soft_labels")
         config = RelabelConfig.of(body["config"])
-        shards = [shard_path(folder, epoch) for epoch in range(config.epochs)]
+        shards = [body.piece(shard_name(epoch)) for epoch in range(config.epochs)]
         size = (body["size"][0], body["size"][1])
         ids = (body["teacher_id"], body["condensed_id"])
         return cls(config, body["num_images"], body["num_classes"], size, *ids, shards, tuple(body["classes"]))
 
 
-def shard_path(folder: Path, epoch: int) -> Path:
+def shard_name(epoch: int) -> str:
     """Where an epoch's labels lie."""
-    return folder / "labels" / f"epoch_{epoch:05d}.safetensors"
+    return f"labels/epoch_{epoch:05d}.safetensors"
 
 
 class LiveLabels:

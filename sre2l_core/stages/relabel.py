@@ -12,11 +12,11 @@ from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import RelabelConfig
-from sre2l_core.errors import ConfigError
+from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.events import Listener, StepEvent
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_path
+from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_name
 from sre2l_core.steps import drive, stepwise
 from sre2l_core.views import render
 
@@ -29,31 +29,32 @@ def relabelling(
     *,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
 ) -> Generator[StepEvent, None, SoftLabels]:
     """The steps of `relabel`: a `StepEvent` after every epoch, and at the end the labels."""
-    folder = None if out is None else Path(out)
-    live = LiveLabels(teacher, condensed, config, runtime=runtime)
+    live, spec, ids = (
+        LiveLabels(teacher, condensed, config, runtime=runtime),
+        condensed.spec,
+        (teacher.id, condensed.id),
+    )
     request = {"teacher": teacher.id, "condensed": condensed.id, "config": config.model_dump(mode="json")}
-    if folder is not None and storage.begin(folder, "soft_labels", request):
-        return SoftLabels.load(folder)
-    shards: list[Mapping[str, Tensor] | Path] = []
-    pool = condensed.images.to(live.runtime.device)
+    how = live.runtime.how(live.runtime.images_per_pass(config.batch_size, spec.resolution**2))
     codec = build_codec(config.codec, **config.codec_options)
-    with storage.in_background() as do:
-        for epoch in range(config.epochs):
-            path = None if folder is None else shard_path(folder, epoch)
-            if path is None or not path.exists():
-                parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
-                if path is not None:
-                    do(storage.write_tensors, path, parts)
-            shards.append(parts if path is None else path)
-            yield StepEvent("relabel", epoch + 1, config.epochs)
-    spec = condensed.spec
-    ids = (teacher.id, condensed.id)
-    labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
-    if folder is not None:
-        labels.save(folder)
-    return labels
+    with storage.claimed(out, "soft_labels", request, how, wait=wait) as work:
+        shards: list[Mapping[str, Tensor]] = []
+        labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
+        if not work.finished:
+            pool = condensed.images.to(live.runtime.device)
+            with storage.in_background() as do:
+                for epoch in range(config.epochs):
+                    if not work.has(shard_name(epoch)):
+                        parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
+                        do(work.write, shard_name(epoch), storage.save_tensors, parts)
+                        if out is None:
+                            shards.append(parts)
+                    yield StepEvent("relabel", epoch + 1, config.epochs)
+            work.finish(labels.to_json())
+        return labels if out is None else SoftLabels.load(out)
 
 
 def relabel(
@@ -63,6 +64,7 @@ def relabel(
     *,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
     on_step: Listener | None = None,
 ) -> SoftLabels:
     """Stage 3: the teacher's logits of one random view of every image, for each of `config.epochs` epochs.
@@ -76,12 +78,13 @@ def relabel(
         runtime: device and precision; the best there is by default.
         out: folder of the label store, one shard an epoch, written as they come; calling again continues.
             Without it the labels stay in memory.
+        wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with a `StepEvent` after every epoch.
 
     Raises:
         DataError: if the teacher's classes are not those of the images.
     """
-    return drive(relabelling(teacher, condensed, config, runtime=runtime, out=out), on_step)
+    return drive(relabelling(teacher, condensed, config, runtime=runtime, out=out, wait=wait), on_step)
 
 
 def _label_epoch(live: LiveLabels, condensed: CondensedSet, pool: Tensor, epoch: int) -> Tensor:
@@ -111,6 +114,8 @@ REFERENCE_BYTES = 27.3
 
 def store_sizes(num_images: int, num_classes: int, config: RelabelConfig) -> list[str]:
     """Size of a label store by codec, and of the reference's format (2 K + 27.3 bytes an image and epoch), as text."""
+    if config.codec not in catalogue("codecs"):
+        raise unknown("codec", config.codec, catalogue("codecs"))
     views = num_images * config.epochs
     unit, size = ("GiB", 2**30) if views * num_classes >= 2**26 else ("MiB", 2**20)
     lines = [f"{num_images:,} images x {config.epochs:,} epochs, {num_classes:,} classes:"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Generator, Iterator
 from functools import partial
+from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from sre2l_core.steps import drive, stepwise
 
 
 class Squeezing:
-    """Trains a classifier on real data, a step per iteration; saves and restores its state between epochs."""
+    """Trains a classifier on real data, a step per iteration; saves and restores its state between any two steps."""
 
     def __init__(self, data: Dataset, config: SqueezeConfig, *, runtime: Runtime | None = None) -> None:
         self.data, self.config = data, config
@@ -35,6 +37,8 @@ class Squeezing:
         self.trainer = Trainer(self.net, config, self.runtime)
         self.epoch = 0
         """Epochs finished."""
+        self.batch = 0
+        """Batches taken of the epoch under way."""
 
     def __iter__(self) -> Iterator[StepEvent]:
         """Train the epochs that are left, yielding after every optimiser step."""
@@ -44,12 +48,14 @@ class Squeezing:
             batches = self.data.train.train_batches(
                 config, batch_size=config.batch_size, seed=config.seed, epoch=epoch, device=self.runtime.device
             )
-            for number, (batch, is_last) in enumerate(_marked(batches)):
+            marked = enumerate(islice(_marked(batches), self.batch, None), self.batch)
+            for number, (batch, is_last) in marked:
                 targets = hard_targets(batch.labels, batch.partners, batch.weights, spec.num_classes)
                 loss, logits = self.trainer.step(batch.images, partial(_loss, targets), epoch + number / per_epoch)
                 step = epoch * per_epoch + number + 1
+                self.batch = number + 1
                 if is_last:
-                    self.epoch = epoch + 1
+                    self.epoch, self.batch = epoch + 1, 0
                     self._check(loss)
                     step = self.epoch * per_epoch
                 metrics = {"loss": loss, "train_top1": accuracy(logits, batch.labels)}
@@ -66,16 +72,16 @@ class Squeezing:
         return Teacher(net, self.data.spec, self.config.backbone, options, measured, origin)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors of network and optimiser, and the epoch."""
+        """Tensors of network and optimiser, and how far it is."""
         tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         names = {id(parameter): name for name, parameter in self.net.named_parameters()}
         for parameter, state in self.trainer.optimizer.state.items():
             values = {key: value for key, value in state.items() if isinstance(value, Tensor)}
             tensors |= {f"optimizer.{names[id(parameter)]}/{key}": value for key, value in values.items()}
-        return {"tensors": tensors, "epoch": self.epoch}
+        return {"tensors": tensors, "epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue after the epoch that `state` was taken at."""
+        """Continue after the step that `state` was taken at."""
         tensors = state["tensors"]
         self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
         parameters = dict(self.net.named_parameters())
@@ -85,7 +91,7 @@ class Squeezing:
                 parameter, key = name.removeprefix("optimizer.").split("/")
                 value = tensor if key == "step" else tensor.to(self.runtime.device)
                 self.trainer.optimizer.state[parameters[parameter]][key] = value
-        self.epoch = int(state["epoch"])
+        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
 
     def _check(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
@@ -110,22 +116,28 @@ def _loss(targets: Tensor, logits: Tensor, rows: slice) -> Tensor:
 
 @stepwise
 def squeezing(
-    data: Dataset, config: SqueezeConfig, *, runtime: Runtime | None = None, out: str | Path | None = None
+    data: Dataset,
+    config: SqueezeConfig,
+    *,
+    runtime: Runtime | None = None,
+    out: str | Path | None = None,
+    wait: bool = False,
 ) -> Generator[StepEvent, None, Teacher]:
     """The steps of `squeeze`: a `StepEvent` after every optimiser step, and at the end the teacher."""
-    folder = None if out is None else Path(out)
+    runtime = runtime or Runtime.auto()
     request = {"dataset": data.spec.to_json(), "config": config.model_dump(mode="json")}
-    if folder is not None and storage.begin(folder, "teacher", request):
-        return Teacher.load(folder)
-    if config.pretrained:
-        teacher = pretrained(data, config, runtime)
-    else:
-        training = Squeezing(data, config, runtime=runtime)
-        yield from _resumable(training, None if folder is None else folder / storage.PROGRESS)
-        teacher = training.teacher()
-    if folder is not None:
-        teacher.save(folder)
-    return teacher
+    how = runtime.how(config.micro_batch or config.batch_size)
+    with storage.claimed(out, "teacher", request, how, wait=wait) as work:
+        if work.finished and out is not None:
+            return Teacher.load(out)
+        if config.pretrained:
+            teacher = pretrained(data, config, runtime)
+        else:
+            training = Squeezing(data, config, runtime=runtime)
+            yield from _resumable(training, work)
+            teacher = training.teacher()
+        teacher.write(work)
+        return teacher
 
 
 def squeeze(
@@ -134,6 +146,7 @@ def squeeze(
     *,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
     on_step: Listener | None = None,
 ) -> Teacher:
     """Stage 1: train a classifier with BatchNorm on the real data, or take pretrained weights and measure them.
@@ -143,9 +156,10 @@ def squeeze(
         config: network and recipe.
         runtime: device and precision; the best there is by default.
         out: folder of the teacher. The state is saved after every epoch, and calling again continues.
+        wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with a `StepEvent` after every optimiser step.
     """
-    return drive(squeezing(data, config, runtime=runtime, out=out), on_step)
+    return drive(squeezing(data, config, runtime=runtime, out=out, wait=wait), on_step)
 
 
 def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = None) -> Teacher:
@@ -186,14 +200,22 @@ def _weights(backbone: str, weights: str) -> Any:
     return known[weights]
 
 
-def _resumable(training: Squeezing, path: Path | None) -> Iterator[StepEvent]:
-    """Train to the end; with a path, continue the state saved there and save one after every epoch."""
-    if path is not None and path.exists():
-        training.load_state_dict({**storage.read_notes(path), "tensors": storage.read_tensors(path)})
+def _resumable(training: Squeezing, work: storage.Work) -> Iterator[StepEvent]:
+    """Train to the end, continuing a saved state; one is saved after every epoch, and where it is stopped."""
+    if (state := work.state()) is not None:
+        training.load_state_dict(state)
     finished = training.epoch
-    for event in training:
-        if path is not None and training.epoch > finished:
-            state = training.state_dict()
-            storage.write_tensors(path, state.pop("tensors"), state)
-            finished = training.epoch
-        yield event
+    try:
+        for event in training:
+            yield event
+            if training.epoch > finished:
+                _save_state(work, training.state_dict())
+                finished = training.epoch
+    except GeneratorExit:  # between two steps; an epoch's loss is looked at when it is over
+        if isfinite(event.value("loss")):
+            _save_state(work, training.state_dict())
+        raise
+
+
+def _save_state(work: storage.Work, state: dict[str, Any]) -> None:
+    work.save_state(state.pop("tensors"), state)

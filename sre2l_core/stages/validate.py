@@ -142,30 +142,33 @@ def validating(
     teacher: Teacher | None = None,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
 ) -> Generator[StepEvent, None, Score]:
     """The steps of `validate`: a `StepEvent` after every optimiser step of every student, and at the end the table."""
-    runtime, folder = runtime or Runtime.auto(), None if out is None else Path(out)
+    runtime = runtime or Runtime.auto()
     rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
     made_from = {"condensed": condensed.id, "labels": _describe(labels), "dataset": data.spec.to_json()}
-    origin = {**made_from, "config": config.model_dump(mode="json")}
+    request = {**made_from, "config": config.model_dump(mode="json")}
     judge = teacher.id if teacher is not None and baselines(config) else None
-    if folder is not None and storage.begin(folder, "score", {"teacher of baselines": judge, **origin}):
-        return Score.load(folder)
-    results = Results(folder)
-    students = [(row, seed) for row in rows for seed in row.seeds]
-    for number, (row, seed) in enumerate(students):
-        if results.get(row, seed) is not None:
-            continue
-        student = row.begin(seed, data, runtime)
-        note = f"{row.images} + {row.labels}, {row.student}, seed {seed - config.seed + 1}/{config.seeds}"
-        for event in student:
-            done, total = number * row.steps + event.step, len(students) * row.steps
-            yield StepEvent("validate", done, total, event.metrics, note)
-        results.add(row, seed, student.result())
-    score = Score(tuple(row.score(results.of(row)) for row in rows), origin)
-    if folder is not None:
-        score.save(folder)
-    return score
+    how = runtime.how(config.micro_batch or config.batch_size)
+    with storage.claimed(out, "score", {"teacher of baselines": judge, **request}, how, wait=wait) as work:
+        if work.finished and out is not None:
+            return Score.load(out)
+        results = Results(work)
+        students = [(row, seed) for row in rows for seed in row.seeds]
+        for number, (row, seed) in enumerate(students):
+            if results.get(row, seed) is not None:
+                continue
+            student = row.begin(seed, data, runtime)
+            note = f"{row.images} + {row.labels}, {row.student}, seed {seed - config.seed + 1}/{config.seeds}"
+            for event in student:
+                done, total = number * row.steps + event.step, len(students) * row.steps
+                yield StepEvent("validate", done, total, event.metrics, note)
+            results.add(row, seed, student.result())
+        origin = {**request, "precision": runtime.precision}
+        score = Score(tuple(row.score(results.of(row)) for row in rows), origin)
+        score.write(work)
+        return score
 
 
 def validate(
@@ -177,6 +180,7 @@ def validate(
     teacher: Teacher | None = None,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
     on_step: Listener | None = None,
 ) -> Score:
     """Stage 4: students on the condensed set beside students on what one would otherwise use, under the same recipe.
@@ -189,23 +193,26 @@ def validate(
         teacher: labels the baselines' images; needed for `against=("random",)`.
         runtime: device and precision; the best there is by default.
         out: folder of the score. Every finished student is written, and calling again continues.
+        wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with a `StepEvent` after every optimiser step.
 
     Raises:
         ConfigError: if there are too few epochs of labels, or a baseline is not known or lacks what it needs.
         DataError: if the classes of images and data differ.
     """
-    steps = validating(condensed, labels, data, config, teacher=teacher, runtime=runtime, out=out)
+    steps = validating(condensed, labels, data, config, teacher=teacher, runtime=runtime, out=out, wait=wait)
     return drive(steps, on_step)
+
+
+STUDENTS = "students.json"
 
 
 class Results:
     """Accuracies of finished students, kept in `students.json` if there is a folder."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._path = None if folder is None else folder / "students.json"
-        known = self._path is not None and self._path.exists()
-        self._done: dict[str, dict[str, float]] = storage.read_json(self._path) if self._path and known else {}
+    def __init__(self, work: storage.Work) -> None:
+        self._work = work
+        self._done: dict[str, dict[str, float]] = work.read_json(STUDENTS)
 
     @staticmethod
     def _key(row: Row, seed: int) -> str:
@@ -218,8 +225,7 @@ class Results:
     def add(self, row: Row, seed: int, result: dict[str, float]) -> None:
         """Keep a result."""
         self._done[self._key(row, seed)] = result
-        if self._path is not None:
-            storage.write_json(self._path, self._done)
+        self._work.write_json(STUDENTS, self._done)
 
     def of(self, row: Row) -> list[dict[str, float]]:
         """The results of all students of a row, by seed; every one is finished."""

@@ -191,7 +191,7 @@ def test_pictures_may_not_need_more_memory_than_there_is(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"3000 x 2000 pixels need 46 MiB; .* 40 MiB are free: make it smaller"):
         open_rgb(tmp_path / "large.png")
     with pytest.raises(ArtifactError, match=r"large\.png cannot be read as an image \(its 3000 x 2000 pixels"):
-        pictures.read(tmp_path / "large.png", 3)
+        pictures.read(tmp_path / "large.png", 3, (2000, 3000))
     monkeypatch.setattr(pictures, "free_memory", lambda: 50 * 2**20)
     assert open_rgb(tmp_path / "large.png").size == (3000, 2000)
 
@@ -215,7 +215,7 @@ def test_what_a_setting_would_need_is_refused_before_anything_is_read(tmp_path, 
 def test_a_condensed_picture_is_read_as_carefully(tmp_path, kind):
     make(kind, tmp_path / "x.png")
     with pytest.raises(ArtifactError, match=r"x\.png cannot be read as an image"):
-        pictures.read(tmp_path / "x.png", 3)
+        pictures.read(tmp_path / "x.png", 3, (20, 20))
 
 
 def test_programs_are_not_started_for_a_picture(tmp_path):

@@ -119,6 +119,7 @@ def test_what_is_no_artifact_is_refused(home):
         said(home / "nothing")
     with pytest.raises(ArtifactError, match="holds no artifact"):
         said(home / "condensed" / "images")
+    (home / "score" / storage.MANIFEST).unlink()
     storage.write_json(home / "score" / storage.REQUEST, {"kind": "scone"})
     with pytest.raises(ArtifactError, match="asks for a scone, expected teacher or"):
         said(home)

@@ -1,6 +1,5 @@
 """A store of runs: what is shared, what is found, and folders that are none."""
 
-import json
 from collections import Counter
 
 import pytest
@@ -100,7 +99,7 @@ def test_folders_that_hold_something_else_are_refused(tmp_path, cpu):
 
 @pytest.mark.parametrize("mark", [{"format": 2}, {"format": "1"}, {}])
 def test_stores_of_newer_versions_are_refused(tmp_path, mark):
-    (tmp_path / "store.json").write_text(json.dumps(mark))
+    storage.write_json(tmp_path / "store.json", mark)
     with pytest.raises(ArtifactError, match=r"format .* this version knows 1.*Update the package"):
         Store(tmp_path)
 
@@ -111,6 +110,6 @@ def test_what_a_run_depends_on_is_also_in_its_artifacts(tmp_path, cpu):
     store.make(SMALL, runtime=cpu)
     place = store.places(SMALL)
     assert isinstance(place, Places)
-    assert storage.read_json(place.condensed / storage.REQUEST)["config"] == SMALL.recover.model_dump(mode="json")
+    assert storage.read_manifest(place.condensed)["request"]["config"] == SMALL.recover.model_dump(mode="json")
     with pytest.raises(ArtifactError, match="holds another run"):
         run(SMALL.but(recover={"steps": 9}), place, runtime=cpu)

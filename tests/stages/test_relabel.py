@@ -12,8 +12,8 @@ from sre2l_core.codecs import build_codec
 from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ArtifactError, ConfigError
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LiveLabels
-from sre2l_core.stages.relabel import relabel
+from sre2l_core.stages.labels import LiveLabels, SoftLabels
+from sre2l_core.stages.relabel import relabel, store_sizes
 from sre2l_core.views import render
 
 
@@ -67,6 +67,34 @@ def test_the_codec_packs_the_teachers_logits(tiny_teacher, tiny_condensed, cpu):
     torch.testing.assert_close(labels.logits(0, ids), expected, atol=1e-3, rtol=1e-3)
     with pytest.raises(ConfigError, match="Did you mean 'fp16'"):
         relabel(tiny_teacher, tiny_condensed, config(codec="fp61"), runtime=cpu)
+
+
+def test_labels_can_be_saved_elsewhere_and_in_place(tiny_teacher, tiny_condensed, cpu, tmp_path):
+    labels = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu, out=tmp_path / "made")
+    labels.save(tmp_path / "copy")
+    ids = torch.arange(11)
+    assert SoftLabels.load(tmp_path / "copy").logits(3, ids).equal(labels.logits(3, ids))
+    SoftLabels.load(tmp_path / "copy").save(tmp_path / "copy")
+    assert storage.verify(tmp_path / "copy") == 4
+
+
+def test_a_damaged_shard_is_named_when_it_is_used(tiny_teacher, tiny_condensed, cpu, tmp_path):
+    relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu, out=tmp_path)
+    path = tmp_path / "labels" / "epoch_00002.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"~")
+    labels = SoftLabels.load(tmp_path)
+    labels.logits(1, torch.arange(11))
+    with pytest.raises(ArtifactError, match=r"epoch_00002\.safetensors is damaged.*Delete it and run .*relabel --out"):
+        labels.logits(2, torch.arange(11))
+    path.unlink()
+    again = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu, out=tmp_path)
+    fresh = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu)
+    assert again.logits(2, torch.arange(11)).equal(fresh.logits(2, torch.arange(11)))
+
+
+def test_the_size_of_a_store_of_an_unknown_codec_is_refused():
+    with pytest.raises(ConfigError, match="unknown codec 'nope'"):
+        store_sizes(10, 5, config(codec="nope"))
 
 
 def test_bfloat16_teachers_are_close(tiny_teacher, tiny_condensed, cpu):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ import torch
 from torch import Tensor
 
 from sre2l_core import pictures, storage
-from sre2l_core.artifacts import CondensedSet, Teacher, condensed_path
+from sre2l_core.artifacts import CondensedSet, Teacher, image_name
 from sre2l_core.config import RecoverConfig
-from sre2l_core.data import Dataset
+from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.events import Listener, StepEvent
 from sre2l_core.groups import Group, plan, stacked
 from sre2l_core.losses import accuracy
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.recover.loop import Recovery
+from sre2l_core.stages.recover.loop import Recovery, check_teacher
 from sre2l_core.steps import drive, stepwise
 
 SAVE_EVERY_SECONDS = 30.0
@@ -31,44 +32,41 @@ def recovering(
     *,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
     data: Dataset | None = None,
     verifier: Teacher | None = None,
 ) -> Generator[StepEvent, None, CondensedSet]:
     """The steps of `recover`: a `StepEvent` after every iteration of a batch of groups, and at the end the images."""
-    groups, folder = plan(config, teacher.spec), None if out is None else Path(out)
+    check_teacher(teacher, config)
+    if verifier is not None:
+        teacher.spec.check_fits(verifier.spec)
+    runtime, spec, groups = runtime or Runtime.auto(), teacher.spec, plan(config, teacher.spec)
     request = {"teacher": teacher.id, "config": config.model_dump(mode="json")}
-    if folder is not None and storage.begin(folder, "condensed_set", request):
-        return CondensedSet.load(folder)
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
-    kept: dict[int, Tensor] = {}
-    batches = stacked(groups, _stack(config, groups, teacher, runtime))
-    with storage.in_background() as do:
-        for number, batch in enumerate(batches):
-            if folder is not None and _written(folder, teacher, batch, config):
-                continue
-            recovery = Recovery(teacher, batch, config, runtime=runtime, data=data)
-            for event in _resumable(recovery, None if folder is None else folder / storage.PROGRESS):
-                metrics = dict(event.metrics)
-                if verifier is not None and (event.step % 100 == 0 or recovery.done):
-                    metrics["verifier"] = accuracy(recovery.predict(verifier), recovery.targets)
-                step, total = number * config.steps + event.step, len(batches) * config.steps
-                yield StepEvent("recover", step, total, metrics, f"images {batch[0].ids[0]}-{batch[-1].ids[-1]}")
-            if folder is not None:
-                do(_write_snapshots, recovery.snapshots, recovery.ids, folder)
-            for index, label, pixels in zip(
-                recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True
-            ):
-                if folder is None:
-                    kept[index] = pictures.as_stored(pixels, config.image_format)
-                else:
-                    do(CondensedSet.write_image, folder, teacher.spec, index, label, pixels, config.image_format)
-    if folder is not None:
-        CondensedSet.finish(folder, teacher.spec, origin)
-        return CondensedSet.load(folder)
+    stack = runtime.stack(len(groups[0]) * spec.resolution**2) if config.stack == "auto" else config.stack
+    how, kept = runtime.how(stack * len(groups[0])), dict[int, Tensor]()
+    # How many groups fit may differ from day to day; what was begun goes on as it began.
+    with storage.claimed(out, "condensed_set", request, how, adopt=("images_per_pass",), wait=wait) as work:
+        if not work.finished:
+            batches = stacked(groups, work.how["images_per_pass"] // len(groups[0]))
+            with storage.in_background() as do:
+                for number, batch in enumerate(batches):
+                    if work.has(*_names(spec, batch, config)):
+                        continue
+                    recovery = Recovery(teacher, batch, config, runtime=runtime, data=data)
+                    with closing(_resumable(recovery, work, do)) as steps:
+                        for event in steps:
+                            yield _of_all(event, number, len(batches), recovery, verifier)
+                    if out is None:
+                        pixels = [pictures.as_stored(image, config.image_format) for image in recovery.pixels().cpu()]
+                        kept |= zip(recovery.ids, pixels, strict=True)
+            work.finish({"origin": origin, "spec": spec.to_json()})
+        if out is not None:
+            return CondensedSet.load(out)
     label_of = {index: label for group in groups for index, label in zip(group.ids, group.labels, strict=True)}
     order = sorted(kept)
     labels = torch.tensor([label_of[index] for index in order])
-    return CondensedSet(torch.stack([kept[index] for index in order]), labels, teacher.spec, origin)
+    return CondensedSet(torch.stack([kept[index] for index in order]), labels, spec, origin)
 
 
 def recover(
@@ -77,6 +75,7 @@ def recover(
     *,
     runtime: Runtime | None = None,
     out: str | Path | None = None,
+    wait: bool = False,
     on_step: Listener | None = None,
     data: Dataset | None = None,
     verifier: Teacher | None = None,
@@ -88,53 +87,67 @@ def recover(
         config: settings of the recovery.
         runtime: device and precision; the best there is by default.
         out: folder of the condensed set. Finished groups are written as they come, and calling again continues.
+        wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with a `StepEvent` after every step.
         data: real data, needed by starts other than noise.
-        verifier: another classifier; its accuracy on the whole images is reported every 100 steps.
+        verifier: another classifier of the same classes and size; its accuracy on the whole images is reported every
+            100 steps.
 
     Returns:
         The condensed set: images quantised to uint8, ids ordered by image index, then class.
     """
-    return drive(recovering(teacher, config, runtime=runtime, out=out, data=data, verifier=verifier), on_step)
+    return drive(
+        recovering(teacher, config, runtime=runtime, out=out, wait=wait, data=data, verifier=verifier), on_step
+    )
 
 
-def _written(folder: Path, teacher: Teacher, batch: Sequence[Group], config: RecoverConfig) -> bool:
-    images = ((index, label) for group in batch for index, label in zip(group.ids, group.labels, strict=True))
-    return all(condensed_path(folder, teacher.spec, i, label, config.image_format).exists() for i, label in images)
+def _of_all(event: StepEvent, number: int, batches: int, recovery: Recovery, verifier: Teacher | None) -> StepEvent:
+    """A step of one batch of groups as one of the whole stage, with what the verifier makes of the images now."""
+    metrics = dict(event.metrics)
+    if verifier is not None and (event.step % 100 == 0 or recovery.done):
+        metrics["verifier"] = accuracy(recovery.predict(verifier), recovery.targets)
+    note = f"images {recovery.ids[0]}-{recovery.ids[-1]}"
+    return StepEvent("recover", number * event.total + event.step, batches * event.total, metrics, note)
 
 
-def _stack(config: RecoverConfig, groups: Sequence[Group], teacher: Teacher, runtime: Runtime | None) -> int:
-    if config.stack != "auto":
-        return config.stack
-    return (runtime or Runtime.auto()).stack(len(groups[0]) * teacher.spec.resolution**2)
+def _names(spec: DatasetSpec, batch: Sequence[Group], config: RecoverConfig) -> Iterator[str]:
+    """The files that a batch of groups leaves."""
+    every, steps = config.snapshot_every, config.steps
+    shown = {*range(every, steps, every), steps} if every else ()
+    for group in batch:
+        for index, label in zip(group.ids, group.labels, strict=True):
+            yield image_name(spec, index, label, config.image_format)
+            yield from (_snapshot_name(step, index) for step in shown)
 
 
-def _write_snapshots(snapshots: Sequence[tuple[int, Tensor]], ids: Sequence[int], folder: Path) -> None:
-    for step, images in snapshots:
-        for index, pixels in zip(ids, images, strict=True):
-            with storage.replacing(folder / "snapshots" / f"{step:06d}" / f"{index:08d}.png") as partial:
-                pictures.write(pixels, partial, "png")
+def _snapshot_name(step: int, index: int) -> str:
+    return f"snapshots/{step:06d}/{index:08d}.png"
 
 
-def _resumable(recovery: Recovery, path: Path | None) -> Iterator[StepEvent]:
-    """Step to the end; with a path, continue the state saved there, and save one now and then and when interrupted."""
-    if path is not None and path.exists():
-        state = storage.read_notes(path)
-        if state["images"] == recovery.ids:
-            recovery.load_state_dict({**state, "tensors": storage.read_tensors(path)})
-    saved = time.monotonic()
+def _resumable(recovery: Recovery, work: storage.Work, do: Callable[..., None]) -> Generator[StepEvent, None, None]:
+    """Step to the end and write the images; continue a saved state, and save one now and then and when interrupted."""
+    state = work.state()
+    if state is not None and state["images"] == recovery.ids:
+        recovery.load_state_dict(state)
+    saved, spec, form = time.monotonic(), recovery.teacher.spec, recovery.config.image_format
     try:
         while not recovery.done:
             yield recovery.step()
-            if path is not None and time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                _save_state(recovery.state_dict(), recovery.ids, path)
+            while recovery.snapshots:
+                step, images = recovery.snapshots.pop(0)
+                for index, pixels in zip(recovery.ids, images, strict=True):
+                    do(work.write, _snapshot_name(step, index), pictures.write, pixels, "png")
+            if work.folder is not None and time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                do(_save_state, work, recovery.state_dict(), recovery.ids)
                 saved = time.monotonic()
     except BaseException:  # an interrupt may have cut a step in two: the last checked state is whole
-        if path is not None and not recovery.done:
-            _save_state(recovery.checked, recovery.ids, path)
+        if work.folder is not None and not recovery.done:
+            do(_save_state, work, recovery.checked, recovery.ids)
         raise
+    for index, label, pixels in zip(recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True):
+        do(work.write, image_name(spec, index, label, form), pictures.write, pixels, form)
 
 
-def _save_state(state: Mapping[str, Any], ids: list[int], path: Path) -> None:
+def _save_state(work: storage.Work, state: Mapping[str, Any], ids: list[int]) -> None:
     notes = {name: value for name, value in state.items() if name != "tensors"}
-    storage.write_tensors(path, state["tensors"], {**notes, "images": ids})
+    work.save_state(state["tensors"], {**notes, "images": ids})

@@ -1,0 +1,60 @@
+"""One folder, one writer: a lock file that says who works there, whatever the file system."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import SoftFileLock, Timeout
+
+from sre2l_core.errors import InUseError, refused
+
+LOCK = ".lock"
+_PATIENCE, _POLL = 0.5, 0.1
+"""Seconds to try: a lock left by a dead process of this machine is taken over meanwhile."""
+
+
+@contextmanager
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep a folder, made if it is not there, to this process alone.
+
+    The lock is a file that only one process can create, on network file systems as well; it names host and process.
+
+    Args:
+        folder: of an artifact or a run.
+        wait: until whoever works there is done.
+
+    Raises:
+        InUseError: somebody works there; says who, and since when.
+        ArtifactError: the folder cannot be written to.
+    """
+    lock = SoftFileLock(folder / LOCK, thread_local=False)  # a stage may be closed by another thread
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=-1 if wait else _PATIENCE, poll_interval=_POLL)
+    except (Timeout, RuntimeError):  # RuntimeError: to wait for oneself would last for ever
+        raise InUseError(
+            f"{folder} is in use: {holder(folder) or 'somebody works there'}. Wait for that to end (--wait does), or "
+            f"choose another --out. If it is gone without a trace, delete {folder / LOCK} and run the same command."
+        ) from None
+    except OSError as error:
+        raise refused(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def holder(folder: Path) -> str:
+    """Who works in a folder, in words; empty where nobody does."""
+    try:
+        lines = (folder / LOCK).read_text(encoding="utf-8").splitlines()
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime((folder / LOCK).stat().st_mtime))
+    except (OSError, ValueError):
+        return ""
+    pid, host, *_ = [*lines, "?", "?"]
+    who = "this very process" if pid == str(os.getpid()) else f"process {pid}"
+    return f"{who} on {host.partition('?')[0] or 'an unknown host'} works there since {since}"

@@ -1,0 +1,162 @@
+"""Attacks on runs: kills, races, damage. Each takes a seed and a count, and fails with what it found."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from waiting import until
+
+from sre2l_core import storage
+from sre2l_core.__main__ import main
+
+COMMAND = [sys.executable, "-m", "sre2l_core"]
+RUN = shlex.split("run --preset digits/smoke --resolution 8 --device cpu --recover.group-images 1 --validate.seeds 1")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+DAMAGE = {
+    "flipped": lambda path, dice: path.write_bytes(flipped(path.read_bytes(), dice)),
+    "cut": lambda path, dice: path.write_bytes(path.read_bytes()[: dice.randrange(path.stat().st_size)]),
+    "emptied": lambda path, dice: path.write_bytes(b""),
+    "deleted": lambda path, dice: path.unlink(),
+}
+
+
+def flipped(content, dice):
+    """The same bytes but for one."""
+    position = dice.randrange(len(content))
+    return content[:position] + bytes([content[position] ^ 1 << dice.randrange(8)]) + content[position + 1 :]
+
+
+def handles(pid, number):
+    """Whether this package answers a signal in a process: from the moment on that SIGTERM is caught."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+    return all(caught >> (each - 1) & 1 for each in (number, signal.SIGTERM))
+
+
+def start(*words, **options):
+    """A command in a process of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
+    return subprocess.Popen([*COMMAND, *map(str, words)], **pipes, **options)
+
+
+def contents(run):
+    """Bytes of everything a run computed: name -> content of teacher, images, labels, students and log."""
+    kept = ("weights.safetensors", "students.json", "score.md", "log.csv")
+    files = [path for path in run.rglob("*") if path.is_file()]
+    chosen = [path for path in files if path.name in kept or path.parent.name == "labels" or "images" in path.parts]
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in chosen}
+
+
+def attack_by_kills(whole, place, *, seed, count, number=signal.SIGKILL, longest=6.0):
+    """Kill one run at random moments, again and again, then let it end: the same bytes as those of a `whole` one."""
+    dice, run = random.Random(seed), place / f"killed{seed}"
+    for _ in range(count):
+        with start(*RUN, "--out", run) as process:
+            if number != signal.SIGKILL:  # what Python itself says of a signal is not ours
+                until(lambda process=process: handles(process.pid, number), within=30)
+            try:
+                process.wait(dice.uniform(0, longest))
+            except subprocess.TimeoutExpired:
+                process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+        assert "Traceback" not in said, said
+        assert process.returncode in (0, -number, 128 + number), said
+    with start(*RUN, "--out", run) as process:
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    for name in ("teacher", "condensed", "labels", "score"):
+        storage.verify(run / name)
+    assert contents(run) == contents(whole)
+
+
+def attack_by_races(place, *, seed, count):
+    """Start two runs of different seeds in one folder at almost the same time: one has it, the other is told."""
+    dice = random.Random(seed)
+    for number in range(count):
+        run = place / f"race{seed}_{number}"
+        first = start(*RUN, "--out", run, "--seed", 0)
+        time.sleep(dice.uniform(0, 1.5))
+        second = start(*RUN, "--out", run, "--seed", 7)
+        ends = [(process.communicate(timeout=120)[1], process.returncode) for process in (first, second)]
+        assert sorted(code for _, code in ends) == [0, 2], ends
+        said = next(said for said, code in ends if code == 2)
+        assert re.search(r"is in use: process \d+ on .* works there since|holds another run: .*seed is", said), said
+        requests = [storage.read_manifest(run / name)["request"] for name in ("teacher", "condensed", "score")]
+        assert len({request["config"]["seed"] for request in requests}) == 1, requests
+        assert len(list((run / "condensed").rglob("*.png"))) == len(storage.read_manifest(run / "condensed")["files"])
+
+
+def attack_by_damage(whole, place, capsys, *, seed, count):
+    """Damage one file of a finished run: it is named, or made again as it was; nothing wrong is certified."""
+    dice, expected = random.Random(seed), contents(whole)
+    files = sorted(path.relative_to(whole) for part in whole.iterdir() if part.is_dir() for path in part.rglob("*.*"))
+    tried = [(name, how) for name in files for how in DAMAGE]
+    for name, how in dice.sample(tried, min(count, len(tried))):
+        run = place / "damaged"
+        shutil.copytree(whole, run)
+        DAMAGE[how](run / name, dice)
+        _is_named_or_mended(run, name, f"{name} {how}", expected, capsys)
+        shutil.rmtree(run)
+
+
+def _is_named_or_mended(run, name, case, expected, capsys):
+    capsys.readouterr()
+    if name.name != storage.MANIFEST or (run / name).exists():  # without it, what is there is no finished artifact
+        assert main(["inspect", str(run)]) == 2, case
+        assert name.name in (said := capsys.readouterr().err), (case, said)
+    for _ in range(2):
+        code, said = main([*RUN, "--out", str(run)]), capsys.readouterr().err
+        assert "defect of the program" not in said, (case, said)
+        if code == 0:
+            # A score that is there already is shown without a look at what it was made from: `inspect` has named that.
+            others = contents(run).items() - {(name.as_posix(), (run / name).read_bytes())}
+            assert others == expected.items() - {(name.as_posix(), expected.get(name.as_posix()))}, case
+            return
+        assert name.name in said or "was not made by this package" in said, (case, said)
+        remedy = re.search(r"[Dd]elete (?:the folder (\S+) and|that folder|it and) run|Choose another", said)
+        assert remedy, (case, said)
+        folder = run / name.parts[0]
+        if name.name == storage.MANIFEST:
+            shutil.rmtree(folder)
+        else:
+            (run / name).unlink(missing_ok=True)
+    raise AssertionError((case, said))
+
+
+def attack_unfinished_by_damage(place, *, seed, count):
+    """Kill a run, damage a file of what it left, go on: it ends as a whole one, or the file is named."""
+    dice, results = random.Random(seed), []
+    for number in range(count):
+        run = place / f"unfinished{seed}_{number}"
+        with start(*RUN, "--out", run) as process:
+            time.sleep(dice.uniform(3, 6))
+            process.kill()
+            process.communicate()
+        files = sorted(path for path in run.glob("*/**/*") if path.is_file() and path.name != storage.LOCK)
+        if not files:
+            continue
+        path, how = dice.choice(files), dice.choice(list(DAMAGE))
+        if path.stat().st_size:
+            DAMAGE[how](path, dice)
+        with start(*RUN, "--out", run) as process:
+            said = process.communicate(timeout=120)[1]
+        assert "Traceback" not in said, said
+        results.append((run, path, how, process.returncode, said))
+    return results
+
+
+def whole_run(place: Path) -> Path:
+    """A run that nobody disturbed."""
+    with start(*RUN, "--out", place / "whole") as process:
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    return place / "whole"

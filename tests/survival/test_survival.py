@@ -1,0 +1,43 @@
+"""A quick share of the attacks in `support/attacks.py`: kills, signals, races, damage."""
+
+import signal
+
+import attacks
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished run that nobody disturbed."""
+    return attacks.whole_run(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_again_and_again_ends_as_a_whole_one(whole, tmp_path, number):
+    attacks.attack_by_kills(whole, tmp_path, seed=number, count=2, number=number)
+
+
+@pytest.mark.slow
+def test_two_runs_never_meet_in_one_folder(tmp_path):
+    attacks.attack_by_races(tmp_path, seed=0, count=1)
+
+
+@pytest.mark.slow
+def test_damage_of_a_finished_run_is_named_or_mended(whole, tmp_path, capsys):
+    torch.set_num_threads(1)
+    attacks.attack_by_damage(whole, tmp_path, capsys, seed=0, count=12)
+
+
+@pytest.mark.slow
+def test_damage_of_an_unfinished_run_is_named_or_mended(whole, tmp_path):
+    for run, path, how, code, said in attacks.attack_unfinished_by_damage(tmp_path, seed=0, count=3):
+        if code == 0:
+            assert attacks.contents(run) == attacks.contents(whole), (path, how)
+        else:
+            assert path.name in said or "is not its own" in said or "not made by this package" in said, (
+                path,
+                how,
+                said,
+            )
