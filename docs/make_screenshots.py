@@ -58,7 +58,7 @@ def look(name: str, folder: Path, *, fast: bool) -> None:
     ):
         notebook.start()
         for theme in (*THEMES, *THEMES):  # twice: two moments of the run
-            notebook.page.wait_for_function(f"() => ({RUNNING})() >= 0 || ({DONE})()", timeout=300_000)
+            notebook.page.wait_for_function(f"() => ({RUNNING})() >= 0 || ({DONE})()", timeout=900_000)
             if (number := notebook.page.evaluate(RUNNING)) < 0:
                 break
             notebook.theme(THEMES[theme])

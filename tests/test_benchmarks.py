@@ -17,6 +17,7 @@ RUNS = {
     "labels": "--images 16",
     "scaling": "--no-memory --shrink 4 --knobs ipc",
     "end_to_end": "--smoke",
+    "precision": "--smoke --recoveries 2 --students 1",
 }
 
 
@@ -29,7 +30,8 @@ def program(monkeypatch):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_it_runs_and_records(program, name, tmp_path, capsys):
+def test_it_runs_and_records(program, name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     program(name).main([*RUNS[name].split(), "--device", "cpu", "--rounds", "1", "--out", str(tmp_path)])
     assert torch.get_num_threads() == threads

@@ -33,7 +33,8 @@ def images_figure(condensed: CondensedSet, data: Dataset, *, per_class: int = 10
     real = [data.train.take((data.train.labels == label).nonzero()[:count, 0]) for label in labels]
     made = [condensed.images[condensed.labels == label][:count] for label in labels]
     side = max(0.42, min(size / 110, 0.8))
-    figure, both = subplots(2 * side * count + 1.6, side * len(labels) + 0.6, 1, 2)
+    width = max(2 * side * count + 1.6, 4.4)  # room for both titles
+    figure, both = subplots(width, side * len(labels) + 0.6, 1, 2)
     for axes, rows, title in zip(both, (made, real), ("condensed", "real"), strict=True):
         show_images(axes, rows)
         axes.set_title(f"{title}, {count} of each class", fontsize=10)

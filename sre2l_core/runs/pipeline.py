@@ -93,7 +93,6 @@ def check(recipe: Recipe, spec: DatasetSpec) -> None:
     plan(recipe.recover, spec)
     starts.find(recipe.recover.init)
     parametrisations.find(recipe.recover.parametrisation)
-    parametrisations.find(recipe.recover.parametrisation)
     baselines(recipe.validate)
     for name in recipe.validate.students:
         empty_network(name, spec, recipe.validate.student_options)
