@@ -73,24 +73,11 @@ class Squeezing:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors of network and optimiser, and how far it is."""
-        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        names = {id(parameter): name for name, parameter in self.net.named_parameters()}
-        for parameter, state in self.trainer.optimizer.state.items():
-            values = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-            tensors |= {f"optimizer.{names[id(parameter)]}/{key}": value for key, value in values.items()}
-        return {"tensors": tensors, "epoch": self.epoch, "batch": self.batch}
+        return {"tensors": self.trainer.state(), "epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the step that `state` was taken at."""
-        tensors = state["tensors"]
-        self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
-        parameters = dict(self.net.named_parameters())
-        self.trainer.optimizer.state.clear()
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                parameter, key = name.removeprefix("optimizer.").split("/")
-                value = tensor if key == "step" else tensor.to(self.runtime.device)
-                self.trainer.optimizer.state[parameters[parameter]][key] = value
+        self.trainer.restore(state["tensors"])
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
 
     def _check(self, loss: Tensor) -> None:
