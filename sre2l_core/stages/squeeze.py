@@ -150,7 +150,12 @@ def squeeze(
 
 
 def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = None) -> Teacher:
-    """A torchvision model with its own weights as Teacher: nothing is trained, its accuracy is measured."""
+    """A torchvision model with its own weights as Teacher: nothing is trained, its accuracy is measured.
+
+    Raises:
+        ConfigError: if there are no such weights, or for another number of classes.
+        DataError: if the classes are others, or in another order.
+    """
     runtime = runtime or Runtime.auto()
     categories = _weights(config.backbone, str(config.pretrained)).meta["categories"]
     if len(categories) != data.spec.num_classes:
@@ -158,6 +163,8 @@ def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = N
             f"squeeze: {config.backbone} {config.pretrained} knows {len(categories)} classes, {data.spec.name} has "
             f"{data.spec.num_classes} here. Take all classes, or leave out pretrained, so that a network is trained."
         )
+    if data.spec.classes != tuple(categories):  # readable names in this order will do
+        weights_spec(categories).check_same_classes(data.spec)
     net = empty_network(config.backbone, data.spec, {**config.backbone_options, "weights": config.pretrained})
     measured = evaluate(runtime.place(net), data.val, runtime)
     origin = {"dataset": data.spec.name, "config": config.model_dump(mode="json")}

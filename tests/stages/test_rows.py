@@ -9,10 +9,11 @@ import pytest
 import torch
 from small_students import config
 
-from sre2l_core import starts
+from sre2l_core import pictures, starts
 from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset, DatasetSpec, ResidentSplit
+from sre2l_core.data.streaming import StreamSplit
 from sre2l_core.errors import ConfigError, DataError
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.relabel import relabel
@@ -104,3 +105,28 @@ def test_a_student_and_its_images_are_let_go_before_the_next_are_made(check, mon
     monkeypatch.setattr(starts, "baseline", baseline)
     check()
     assert len(made) == 4
+
+
+@pytest.mark.filterwarnings("ignore:skipped")
+def test_a_baseline_goes_on_without_what_cannot_be_read_only_if_asked_to(
+    tiny_condensed, tiny_teacher, tiny_data, live, cpu, tmp_path
+):
+    paths = [tmp_path / f"{index}.png" for index in range(20)]
+    for path, image in zip(paths, tiny_data.train.images, strict=False):
+        pictures.write(path, image, "png")
+    for path in paths[5:15:5]:  # two of the four pictures of the first class
+        path.write_bytes(b"torn")
+
+    def images(skip):
+        train = StreamSplit(tiny_data.spec, paths, tiny_data.train.labels[:20], workers=0, skip_corrupt=skip)
+        rows = grid(
+            tiny_condensed.first(2), LiveLabels(tiny_teacher, tiny_condensed.first(2), RelabelConfig(), runtime=cpu),
+            replace(tiny_data, train=train), config(), teacher=tiny_teacher, runtime=cpu,
+        )  # fmt: skip
+        return next(row for row in rows if row.real).lesson(0).condensed.images
+
+    with pytest.raises(DataError, match="cannot be read"):
+        images(False)
+    first = images(True)[:2]
+    expected = tiny_data.train.images[[0, 15]]
+    assert first.equal(expected) or first.equal(expected.flip(0))
