@@ -83,8 +83,8 @@ class Recover(Command):
     verifier: Path | None = None
     """folder of another classifier that watches (no effect on the images)"""
     data: DatasetName = None
-    """dataset of real images for an --init that begins with them, by default the teacher's; for --init noise its classes
-    are only compared with the teacher's"""
+    """dataset of real images for an --init that begins with them, by default the teacher's; for noise its classes are
+    only compared with the teacher's"""
     data_root: Path | None = None
     """where it lies"""
     config: Flat[RecoverConfig]
