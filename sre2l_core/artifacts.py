@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,14 +148,37 @@ class CondensedSet:
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read the images back, in the order of their ids."""
+        stored = StoredImages.open(folder)
+        images = torch.empty(len(stored.labels), stored.spec.channels, *stored.spec.size, dtype=torch.uint8)
+        for row, pixels in zip(images, stored, strict=True):  # filled one by one: a list of them would double them
+            row.copy_(pixels)
+        return cls(images, torch.tensor(stored.labels), stored.spec, stored.origin)
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """The images of a condensed set on disk, read one by one, in the order of their ids."""
+
+    labels: tuple[int, ...]
+    """Class indices."""
+    spec: DatasetSpec
+    origin: Mapping[str, Any]
+    pieces: Sequence[storage.Piece]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Read the manifest; raises `ArtifactError` where it lists no images."""
         body = storage.read_manifest(Path(folder), "condensed_set")
-        spec = DatasetSpec.from_json(body["spec"])
         files = sorted(body.pieces("images/").items(), key=lambda item: Path(item[0]).stem)
         if not files:
             raise ArtifactError(f"{folder} lists no images.")
-        images = torch.stack([pictures.read(piece.checked(), spec.channels, spec.size) for _, piece in files])
-        labels = torch.tensor([int(name.split("/")[1].split("_")[0]) for name, _ in files])
-        return cls(images, labels, spec, body["origin"])
+        labels = tuple(int(name.split("/")[1].split("_")[0]) for name, _ in files)
+        return cls(labels, DatasetSpec.from_json(body["spec"]), body["origin"], [piece for _, piece in files])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """[C, H, W] uint8 pixels; raises `ArtifactError` for a damaged file."""
+        for piece in self.pieces:
+            yield pictures.read(piece.checked(), self.spec.channels, self.spec.size)
 
 
 def image_name(spec: DatasetSpec, index: int, label: int, image_format: str) -> str:

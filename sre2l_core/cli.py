@@ -83,7 +83,8 @@ class Recover(Command):
     verifier: Path | None = None
     """folder of another classifier that watches (no effect on the images)"""
     data: DatasetName = None
-    """dataset of real images for an --init that begins with them; by default the teacher's"""
+    """dataset of real images for an --init that begins with them, by default the teacher's; for noise its classes are
+    only compared with the teacher's"""
     data_root: Path | None = None
     """where it lies"""
     config: Flat[RecoverConfig]
@@ -98,7 +99,7 @@ class Recover(Command):
         from sre2l_core.stages.recover import recover
 
         runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
-        if self.config.init != "noise":
+        if self.config.init != "noise" or self.data is not None:
             data = data_like(teacher.spec, DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root))
         verifier = None if self.verifier is None else load_teacher(self.verifier)
         with progress() as on_step:

@@ -117,6 +117,19 @@ class Runtime:
         # Convolutions pick their kernel by the layout of the input: the network's alone would not do.
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
 
+    def pool(self, images: Tensor) -> Tensor:
+        """Images [N, C, H, W] that batches are taken from: on the device, if half of its free memory holds them.
+
+        Otherwise they stay where they are, and what is taken from them moves by batch (`preparing`).
+        """
+        if self.device.type == "cuda" and 2 * images.nbytes > torch.cuda.mem_get_info(self.device)[0]:
+            return images
+        return images.to(self.device)
+
+    def preparing(self, prepare: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """`prepare` on the device, for rows of a `pool` wherever that lies."""
+        return lambda rows: prepare(rows.to(self.device, non_blocking=True))
+
     def forward(self, net: nn.Module, images: Tensor) -> Tensor:
         """One pass of images [B, C, H, W] through a placed network, in this precision and memory format."""
         with self.autocast():

@@ -112,6 +112,11 @@ class Work:
         """The state that was kept last: its notes, and its tensors under `tensors`."""
         return None if self.folder is None else read_state(self.folder / PROGRESS)
 
+    def forget_state(self) -> None:
+        """Remove the state of what is done."""
+        if self.folder is not None:
+            (self.folder / PROGRESS).unlink(missing_ok=True)
+
     def finish(self, body: Mapping[str, Any]) -> None:
         """Write the manifest that makes the folder a finished artifact; only then what it was made with goes."""
         if self.folder is None:

@@ -27,6 +27,8 @@ class Codec(Config, ABC):
     """
 
     name: ClassVar[str]
+    lossy: ClassVar[bool] = True
+    """Whether more is lost than in half precision: labels that are compared with its own then go through it too."""
 
     @property
     def options(self) -> dict[str, Any]:

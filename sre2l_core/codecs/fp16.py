@@ -14,6 +14,7 @@ class Fp16(Codec):
     """Logits rounded to float16: relative error up to 2^-11; beyond 65,504 they are refused with an `ArtifactError`."""
 
     name: ClassVar[str] = "fp16"
+    lossy: ClassVar[bool] = False
 
     def bytes_per_row(self, num_classes: int) -> int:
         """`2 C` bytes."""

@@ -8,6 +8,7 @@ resident, from its central square.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from sre2l_core.data.folders import class_folders, pictures_in, shortfall
@@ -43,12 +44,18 @@ _LEAST_OF_IMAGENET = (732, 50)
 """Training and validation pictures that each of the 1,000 classes has at least."""
 
 
-def weights_spec(categories: Sequence[str], resolution: int = 224) -> DatasetSpec:
-    """What a network with ImageNet weights knows, where the data itself is not at hand.
+@cache
+def wnids() -> tuple[str, ...]:
+    """Ids of the 1,000 classes of ImageNet-1K in the order of labels, which is that of the alphabet.
 
-    Class ids are the readable categories with their index, such as `0389-barracouta`: two categories may share a name.
+    As in `imagenet_synsets.txt` of timm 1.0.31 (Apache-2.0).
     """
-    ids = tuple(f"{index:04d}-{name.replace(' ', '-')}" for index, name in enumerate(categories))
+    return tuple(Path(__file__).with_name("imagenet_wnids.txt").read_text(encoding="ascii").split())
+
+
+def weights_spec(categories: Sequence[str], resolution: int = 224) -> DatasetSpec:
+    """What a network with ImageNet weights knows, where the data itself is not at hand; named as the data is."""
+    ids = wnids() if len(categories) == len(wnids()) else tuple(categories)
     return DatasetSpec("imagenet-1k", ids, 3, resolution, *_STATISTICS, tuple(categories))
 
 
@@ -129,13 +136,13 @@ def _load(
     return build(request, classes, [names[index] for index in wanted], train, val, recipe, notes)
 
 
-def _readable(wnids: list[str]) -> list[str]:
-    """The names of all 1,000 classes from torchvision, which sorts them by wnid; the wnids of a partial tree."""
-    if len(wnids) != 1000:
-        return wnids
+def _readable(known: list[str]) -> list[str]:
+    """Their names in torchvision, which sorts them by wnid; what it does not know keeps its id."""
     from torchvision.models import ResNet18_Weights
 
-    return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    names = list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    named = dict(zip(wnids(), names, strict=True))
+    return names if len(known) == len(names) else [named.get(wnid, wnid) for wnid in known]
 
 
 def _unpacked(folder: Path) -> Path | None:

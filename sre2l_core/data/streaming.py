@@ -69,9 +69,10 @@ class StreamSplit:
     ) -> Iterator[Batch]:
         """One shuffled epoch of random views; partners for mixing come from the same batch (see `Split`)."""
         batches, used = train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch), 0
-        for images, ids in self._decoded(batches, device, view, seed, epoch):
+        for pixels, ids in self.decoded(batches, device, view, seed, epoch):
             if len(ids) == 1 < min(batch_size, len(self)):
                 continue
+            images = self.spec.normalize(pixels.to(device, non_blocking=True))
             params = draw(view, seed=seed, epoch=epoch, ids=ids, size=self.spec.size)
             order = ids.argsort()
             partners = order[torch.searchsorted(ids[order], params.partner)]
@@ -86,8 +87,8 @@ class StreamSplit:
 
     def eval_batches(self, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
         """All images in order: resized, centre-cropped, normalised (see `Split`)."""
-        for images, ids in self._decoded(list(torch.split(torch.arange(len(self)), batch_size)), device):
-            yield images, self.labels[ids].to(device)
+        for pixels, ids in self.decoded(torch.arange(len(self)).split(batch_size), device):
+            yield self.spec.normalize(pixels.to(device, non_blocking=True)), self.labels[ids].to(device)
 
     def take(self, ids: Tensor) -> Tensor:
         """Some images resized and centre-cropped: [B] ids -> [B, 3, H, W] uint8 on the CPU.
@@ -125,15 +126,18 @@ class StreamSplit:
             f"{self.spec.name}: too few readable images of class {name!r}. Replace the others, or ask for fewer."
         )
 
-    def _decoded(
+    def decoded(
         self,
-        batches: list[Tensor],
-        device: torch.device | str,
+        batches: Sequence[Tensor],
+        device: torch.device | str = "cpu",
         view: ViewConfig | None = None,
         seed: int = 0,
         epoch: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images on the device and the ids [B] of those that could be read, batch by batch."""
+        """Pixels [B, 3, H, W] uint8 on the CPU, ready for the device, and the ids [B] of those that could be read.
+
+        Batch by batch; random views, or the central squares if `view` is None.
+        """
         loader: DataLoader[_Decoded] = DataLoader(
             _Batches(self._files, batches, view, seed, epoch),
             batch_size=None,
@@ -148,7 +152,7 @@ class StreamSplit:
             for problem in problems:
                 warnings.warn(f"skipped: {problem}", stacklevel=3)
             if len(ids):
-                yield self.spec.normalize(pixels.to(device, non_blocking=True)), ids
+                yield pixels, ids
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ class _Batches(Dataset[_Decoded]):
     """A batch is one item, so that a worker decodes whole batches and nothing is collated."""
 
     files: _Files
-    batches: list[Tensor]
+    batches: Sequence[Tensor]
     view: ViewConfig | None
     seed: int
     epoch: int

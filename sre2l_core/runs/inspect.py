@@ -9,13 +9,15 @@ from typing import Any
 import torch
 
 from sre2l_core import storage
-from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.artifacts import Score, StoredImages, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError
 from sre2l_core.stages.labels import SoftLabels
 
 SHADES = " .:-=+*#%@"
+_SHOWN = 6
+"""Images of a condensed set that are drawn."""
 
 
 def describe(folder: Path) -> Iterator[str]:
@@ -77,15 +79,20 @@ def _teacher(folder: Path) -> Iterator[str]:
 
 
 def _condensed(folder: Path) -> Iterator[str]:
-    condensed = CondensedSet.load(folder)
-    counts = condensed.labels.unique(return_counts=True)[1].tolist()
+    stored, first = StoredImages.open(folder), list[torch.Tensor]()
+    levels = torch.zeros(256, dtype=torch.long)
+    for pixels in stored:  # one at a time: there may be more of them than the memory holds
+        levels += pixels.flatten().bincount(minlength=256)
+        first += [pixels] * (len(first) < _SHOWN)
+    counts = torch.tensor(stored.labels).unique(return_counts=True)[1].tolist()
     per_class = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
-    yield f"  {len(condensed)} images of {len(counts)} classes, {per_class} a class"
-    yield f"  {condensed.spec.name}, {_shape(condensed.spec)}; {condensed.origin.get('method', 'origin unknown')}"
-    mean, std = _mean_and_std(condensed.images)
+    yield f"  {len(stored.labels)} images of {len(counts)} classes, {per_class} a class"
+    yield f"  {stored.spec.name}, {_shape(stored.spec)}; {stored.origin.get('method', 'origin unknown')}"
+    mean, std = _mean_and_std(levels)
     yield f"  pixels: mean {mean:.3f}, std {std:.3f} (0..1)"
-    yield from _config(condensed.origin, RecoverConfig)
-    yield from _in_characters(condensed)
+    yield from _config(stored.origin, RecoverConfig)
+    yield "  first images: " + ", ".join(stored.spec.class_names[label] for label in stored.labels[:_SHOWN])
+    yield from _in_characters(torch.stack(first))
 
 
 def _labels(folder: Path) -> Iterator[str]:
@@ -105,22 +112,18 @@ def _score(folder: Path) -> Iterator[str]:
 _CONTENTS = {"teacher": _teacher, "condensed_set": _condensed, "soft_labels": _labels, "score": _score}
 
 
-def _mean_and_std(images: torch.Tensor) -> tuple[float, float]:
-    """Of all pixels [N, C, H, W] uint8, as shares of white; exact, from how often each of the 256 levels occurs."""
-    # As floats the pixels would take four times their room, and eight times while their mean is subtracted.
-    counts = images.flatten().bincount(minlength=256).double()
-    levels, share = torch.arange(256) / 255, counts / counts.sum()
-    mean = (share * levels).sum()
-    return float(mean), float((share * (levels - mean).square()).sum().sqrt())
+def _mean_and_std(levels: torch.Tensor) -> tuple[float, float]:
+    """Of all pixels, as shares of white, from how often each of the 256 levels occurs [256]."""
+    share = levels.double() / levels.sum()
+    white = torch.arange(256) / 255
+    mean = (share * white).sum()
+    return float(mean), float((share * (white - mean).square()).sum().sqrt())
 
 
-def _in_characters(condensed: CondensedSet, count: int = 6, width: int = 12) -> Iterator[str]:
-    """The first images as rows of characters, dark to bright."""
-    grey = condensed.images[:count].float().mean(1, keepdim=True)
+def _in_characters(images: torch.Tensor, width: int = 12) -> Iterator[str]:
+    """Images [N, C, H, W] uint8 side by side as rows of characters, dark to bright."""
+    grey = images.float().mean(1, keepdim=True)
     small = torch.nn.functional.interpolate(grey, size=(width // 2, width), mode="area")[:, 0]
-    yield "  first images: " + ", ".join(
-        condensed.spec.class_names[label] for label in condensed.labels[:count].tolist()
-    )
     for row in range(width // 2):
         cells = ["".join(SHADES[min(int(value / 25.6), 9)] for value in image[row]) for image in small]
         yield "  " + "   ".join(cells)

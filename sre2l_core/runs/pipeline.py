@@ -21,8 +21,9 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, LiveLabels
 from sre2l_core.stages.recover import check_teacher, plan, recover
 from sre2l_core.stages.relabel import relabel
+from sre2l_core.stages.rows import baselines
 from sre2l_core.stages.squeeze import squeeze
-from sre2l_core.stages.validate import baselines, validate
+from sre2l_core.stages.validate import validate
 
 LOG = "log.csv"
 

@@ -124,12 +124,30 @@ class LiveLabels:
     """Soft labels made on the fly: nothing is stored, the teacher labels the very pixels the student sees."""
 
     def __init__(
-        self, teacher: Teacher, condensed: CondensedSet, config: RelabelConfig, *, runtime: Runtime | None = None
+        self,
+        teacher: Teacher,
+        condensed: CondensedSet,
+        config: RelabelConfig,
+        *,
+        runtime: Runtime | None = None,
+        codec: Codec | None = None,
     ) -> None:
+        """Note what labels what.
+
+        Args:
+            teacher: labels.
+            condensed: the images.
+            config: views, and how the teacher's BatchNorm takes a batch.
+            runtime: where the teacher labels.
+            codec: what stored labels lose, these lose too, so that one may be compared with the other; None: nothing.
+
+        Raises:
+            DataError: if the teacher's classes are not those of the images.
+        """
         teacher.spec.check_fits(condensed.spec)
         self.config, self.teacher_id = config, teacher.id
         self.runtime = runtime or Runtime.auto()
-        self._teacher, self._condensed = teacher, condensed
+        self._teacher, self._condensed, self._codec = teacher, condensed, codec
 
     @cached_property
     def _net(self) -> nn.Module:
@@ -147,9 +165,13 @@ class LiveLabels:
         ids, size = torch.arange(len(self._condensed)), self._condensed.spec.size
         return draw(self.config, seed=self.config.seed, epoch=epoch, ids=ids, size=size)
 
-    @torch.no_grad()
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits on `pixels` [B, C, S, S]."""
+        exact = self._exact(pixels)
+        return exact if self._codec is None else self._codec.decode(self._codec.encode(exact), exact.shape[1])
+
+    @torch.no_grad()
+    def _exact(self, pixels: Tensor) -> Tensor:
         if self.config.teacher_mode == "eval":
             return self.runtime.logits(self._net, pixels)
         parts = pixels.chunk(self.config.batch_split)  # how it is parted enters the labels

@@ -44,7 +44,7 @@ def relabelling(
         shards: list[Mapping[str, Tensor]] = []
         labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
         if not work.finished:
-            pool = condensed.images.to(live.runtime.device)
+            pool = live.runtime.pool(condensed.images)
             with storage.in_background() as do:
                 for epoch in range(config.epochs):
                     if not work.has(shard_name(epoch)):
@@ -93,9 +93,9 @@ def _label_epoch(live: LiveLabels, condensed: CondensedSet, pool: Tensor, epoch:
     order = torch.arange(len(condensed))
     if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
         order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))
-    out = torch.empty(len(condensed), spec.num_classes)
+    out, prepare = torch.empty(len(condensed), spec.num_classes), live.runtime.preparing(spec.normalize)
     for ids in batches_of(order, config.batch_size):
-        pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+        pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
         out[ids] = live.logits(epoch, ids, pixels).cpu()
     return out
 

@@ -73,24 +73,11 @@ class Squeezing:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors of network and optimiser, and how far it is."""
-        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        names = {id(parameter): name for name, parameter in self.net.named_parameters()}
-        for parameter, state in self.trainer.optimizer.state.items():
-            values = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-            tensors |= {f"optimizer.{names[id(parameter)]}/{key}": value for key, value in values.items()}
-        return {"tensors": tensors, "epoch": self.epoch, "batch": self.batch}
+        return {"tensors": self.trainer.state(), "epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the step that `state` was taken at."""
-        tensors = state["tensors"]
-        self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
-        parameters = dict(self.net.named_parameters())
-        self.trainer.optimizer.state.clear()
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                parameter, key = name.removeprefix("optimizer.").split("/")
-                value = tensor if key == "step" else tensor.to(self.runtime.device)
-                self.trainer.optimizer.state[parameters[parameter]][key] = value
+        self.trainer.restore(state["tensors"])
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
 
     def _check(self, loss: Tensor) -> None:
@@ -163,7 +150,12 @@ def squeeze(
 
 
 def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = None) -> Teacher:
-    """A torchvision model with its own weights as Teacher: nothing is trained, its accuracy is measured."""
+    """A torchvision model with its own weights as Teacher: nothing is trained, its accuracy is measured.
+
+    Raises:
+        ConfigError: if there are no such weights, or for another number of classes.
+        DataError: if the classes are others, or in another order.
+    """
     runtime = runtime or Runtime.auto()
     categories = _weights(config.backbone, str(config.pretrained)).meta["categories"]
     if len(categories) != data.spec.num_classes:
@@ -171,6 +163,8 @@ def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = N
             f"squeeze: {config.backbone} {config.pretrained} knows {len(categories)} classes, {data.spec.name} has "
             f"{data.spec.num_classes} here. Take all classes, or leave out pretrained, so that a network is trained."
         )
+    if data.spec.classes != tuple(categories):  # readable names in this order will do
+        weights_spec(categories).check_same_classes(data.spec)
     net = empty_network(config.backbone, data.spec, {**config.backbone_options, "weights": config.pretrained})
     measured = evaluate(runtime.place(net), data.val, runtime)
     origin = {"dataset": data.spec.name, "config": config.model_dump(mode="json")}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -59,6 +59,8 @@ class CondensedLesson:
     condensed: CondensedSet
     source: LabelSource
     soft: bool
+    _pools: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
+    """The pixels where batches are taken from them: moved once, not in every epoch."""
 
     @property
     def labels(self) -> str:
@@ -72,10 +74,12 @@ class CondensedLesson:
 
     def batches(self, epoch: int, config: ValidateConfig, seed: int, runtime: Runtime) -> Iterator[LabelledBatch]:
         """The very views that were labelled, in an order of the student's own."""
-        spec, params = self.condensed.spec, self.source.views(epoch)
-        pool, labels = self.condensed.images.to(runtime.device), self.condensed.labels
+        spec, params, labels = self.condensed.spec, self.source.views(epoch), self.condensed.labels
+        if runtime.device not in self._pools:
+            self._pools[runtime.device] = runtime.pool(self.condensed.images)
+        pool, prepare = self._pools[runtime.device], runtime.preparing(spec.normalize)
         for ids in train_id_batches(self.images, batch_size=config.batch_size, seed=seed, epoch=epoch):
-            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
             partners, shares = labels[params.partner[ids]], params[ids].shares(spec.resolution)
             hard = hard_targets(labels[ids], partners, shares, spec.num_classes).to(runtime.device)
             yield LabelledBatch(pixels, hard, self.source.logits(epoch, ids, pixels) if self.soft else None)
@@ -106,7 +110,7 @@ class RealLesson:
 
 
 class Student:
-    """A fresh network learning one lesson; an iterator of optimiser steps."""
+    """A fresh network learning one lesson; an iterator of optimiser steps, whose state can be saved between any two."""
 
     def __init__(
         self, lesson: Lesson, data: Dataset, name: str, config: ValidateConfig, seed: int, steps: int, runtime: Runtime
@@ -115,38 +119,54 @@ class Student:
         self.net = empty_network(name, data.spec, config.student_options, seed)
         self.trainer = Trainer(self.net, config, runtime, config.ema)
         self.steps = steps
+        self.step = 0
+        """Optimiser steps taken."""
+        self.epoch = self.batch = 0
+        """The epoch under way, and the batches taken of it."""
         self.history: list[dict[str, float]] = []
         """Step, top1 and top5 of every evaluation."""
 
     def __iter__(self) -> Iterator[StepEvent]:
-        """Learn, yielding after every optimiser step."""
-        config, step = self.config, 0
+        """Take the steps that are left, yielding after each."""
+        config = self.config
         per_epoch = batch_count(self.lesson.images, config.batch_size)
-        for epoch in count():  # as many as it takes: a streamed epoch may have fewer batches than planned
-            for batch in self.lesson.batches(epoch, config, self.seed, self.runtime):
-                progress = config.epochs * step / self.steps
+        while self.step < self.steps:  # as many epochs as it takes: a streamed one may have fewer batches than planned
+            batches = self.lesson.batches(self.epoch, config, self.seed, self.runtime)
+            for batch in islice(batches, self.batch, self.batch + self.steps - self.step):
+                progress = config.epochs * self.step / self.steps
                 loss, logits = self.trainer.step(batch.pixels, partial(_loss, batch, config), progress)
-                step += 1
+                self.step, self.batch = self.step + 1, self.batch + 1
                 metrics = {"loss": loss, "train_top1": accuracy(logits, batch.hard.argmax(1))}
-                if step == self.steps or (step % per_epoch == 0 and (epoch + 1) % config.eval_every == 0):
-                    self._test(step, loss)
+                at_end_of_epoch = self.step % per_epoch == 0 and (self.epoch + 1) % config.eval_every == 0
+                if self.step == self.steps or at_end_of_epoch:
+                    self._test(loss)
                     metrics["top1"] = torch.tensor(self.history[-1]["top1"])
-                yield StepEvent("validate", step, self.steps, metrics)
-                if step == self.steps:
-                    return
+                yield StepEvent("validate", self.step, self.steps, metrics)
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors of the network and all that trains it, and how far it is."""
+        far = {"step": self.step, "epoch": self.epoch, "batch": self.batch, "history": self.history}
+        return {"tensors": self.trainer.state(), **far}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after the step that `state` was taken at."""
+        self.trainer.restore(state["tensors"])
+        self.step, self.epoch, self.batch = (int(state[name]) for name in ("step", "epoch", "batch"))
+        self.history = list(state["history"])
 
     def result(self) -> dict[str, float]:
         """Top-1 and top-5 after the last epoch, the best top-1 of any evaluation, and the number of images."""
         last, best = self.history[-1], max(entry["top1"] for entry in self.history)
         return {"last": last["top1"], "last_top5": last["top5"], "best": best, "images": self.lesson.images}
 
-    def _test(self, step: int, loss: Tensor) -> None:
+    def _test(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise DivergenceError(
-                f"validate: the loss of a student became {float(loss)} by step {step}. Finished students are kept. "
-                f"Lower lr ({self.config.lr}) or add warmup_epochs ({self.config.warmup_epochs})."
+                f"validate: the loss of a student became {float(loss)} by step {self.step}. Finished students are "
+                f"kept. Lower lr ({self.config.lr}) or add warmup_epochs ({self.config.warmup_epochs})."
             )
-        self.history.append({"step": step, **evaluate(self.trainer.tested, self.data.val, self.runtime)})
+        self.history.append({"step": self.step, **evaluate(self.trainer.tested, self.data.val, self.runtime)})
 
 
 def _loss(batch: LabelledBatch, config: ValidateConfig, logits: Tensor, rows: slice) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -86,19 +86,50 @@ class Trainer:
         """The network to evaluate: the average of weights if there is one."""
         return self.net if self.average is None else self.average.net
 
+    def state(self) -> dict[str, Tensor]:
+        """Tensors of network, optimiser and average, from which `restore` goes on bit for bit."""
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        names = {id(parameter): name for name, parameter in self.net.named_parameters()}
+        for parameter, state in self.optimizer.state.items():
+            values = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+            tensors |= {f"optimizer.{names[id(parameter)]}/{key}": value for key, value in values.items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": value for name, value in self.average.net.state_dict().items()}
+            tensors["averaged"] = torch.tensor(self.average.steps)
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on after the step that `state` was taken at."""
+        self.net.load_state_dict(_part(tensors, "net."))
+        parameters = dict(self.net.named_parameters())
+        self.optimizer.state.clear()
+        for name, tensor in _part(tensors, "optimizer.").items():
+            parameter, key = name.split("/")
+            value = tensor if key == "step" else tensor.to(self.runtime.device)
+            self.optimizer.state[parameters[parameter]][key] = value
+        if self.average is not None:
+            self.average.net.load_state_dict(_part(tensors, "average."))
+            self.average.steps = int(tensors["averaged"])
+
+
+def _part(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
 
 class WeightAverage:
     """Exponential moving average of weights and buffers; young averages forget faster (1/10 of the steps so far)."""
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        self._decay, self._steps = decay, 0
+        self.steps = 0
+        """How often it was updated."""
+        self._decay = decay
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
         """Move towards the network's present weights."""
-        self._steps += 1
-        keep = min(self._decay, self._steps / (self._steps + 10))
+        self.steps += 1
+        keep = min(self._decay, self.steps / (self.steps + 10))
         for old, new in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
             if old.is_floating_point():
                 old.lerp_(new, 1 - keep)

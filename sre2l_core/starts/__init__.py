@@ -89,15 +89,15 @@ def baseline(
     classes = tuple(spec.classes[label] for label in labels)
     config = RecoverConfig(init=name, ipc=ipc, steps=0, seed=seed, only_classes=classes)
     make = partial(start, asked, config, data=data, runtime=runtime or Runtime.auto())
-    images: list[Tensor] = []
-    shown: list[int] = []
-    for label in labels:
-        count = min(ipc, len(data.train_rows[label])) if start.needs_data else ipc
-        ids = tuple(range(len(shown), len(shown) + count))
-        images.append(spec.to_uint8(make(Group(0, (label,) * count, ids))))
-        shown += [label] * count
+    counts = [min(ipc, len(data.train_rows[label])) if start.needs_data else ipc for label in labels]
+    images = torch.empty(sum(counts), spec.channels, *spec.size, dtype=torch.uint8)
+    begin = 0
+    for label, count in zip(labels, counts, strict=True):
+        ids = range(begin, begin + count)
+        images[begin : begin + count] = spec.to_uint8(make(Group(0, (label,) * count, tuple(ids))))
+        begin += count
     origin = {"method": f"{start.title} images", "dataset": spec.name, "seed": seed}
-    return CondensedSet(torch.cat(images), torch.tensor(shown), spec, origin)
+    return CondensedSet(images, torch.tensor(labels).repeat_interleave(torch.tensor(counts)), spec, origin)
 
 
 def class_rows(data: Dataset, label: int, places: Tensor, seed: int) -> Tensor:

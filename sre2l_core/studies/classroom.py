@@ -14,8 +14,8 @@ from sre2l_core.artifacts import Score
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.rows import Row
 from sre2l_core.stages.students import Student
-from sre2l_core.stages.validate import Row
 from sre2l_core.studies.diagnose import class_accuracy, confusion
 
 
@@ -41,7 +41,7 @@ class Classroom:
     An iterator of optimiser steps, counted over all students. Each student is trained as `validate` trains it.
 
     Args:
-        rows: what is compared, as `stages.validate.grid` makes it.
+        rows: what is compared, as `stages.rows.grid` makes it.
         data: real data; its validation images judge.
         runtime: device and precision.
     """

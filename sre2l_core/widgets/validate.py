@@ -21,7 +21,7 @@ from sre2l_core.figures.svg import Drawing
 from sre2l_core.figures.tables import MAX_CLASSES, class_dots, table
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, LiveLabels
-from sre2l_core.stages.validate import grid
+from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.studies.diagnose import widest_spread
 from sre2l_core.widgets.base.panel import LivePanel

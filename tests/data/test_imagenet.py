@@ -1,12 +1,14 @@
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from stand_ins import IMAGENET_COLOURS, write_imagenet
+from torchvision.models import ResNet18_Weights
 
 from sre2l_core.data import load
-from sre2l_core.data.imagenet import _ARCHIVES
+from sre2l_core.data.imagenet import _ARCHIVES, _IMAGENETTE, weights_spec, wnids
 from sre2l_core.data.streaming import StreamSplit
 from sre2l_core.errors import DataError
 
@@ -150,3 +152,49 @@ def test_official_archives_are_unpacked_by_torchvision(tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.ImageNet", unpack)
     assert len(load("imagenet-1k", tmp_path, resolution=32).train) == 6
     assert unpacked == ["train", "val"]
+
+
+def test_the_wnids_stand_in_the_order_of_torchvisions_names(tmp_path):
+    """Against WordNet ids known from elsewhere: Imagenette's, and classes whose names are those of others too."""
+    ids, names = wnids(), ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+    assert len(set(ids)) == len(names) == 1000
+    assert list(ids) == sorted(ids)
+    assert all(re.fullmatch(r"n\d{8}", wnid) for wnid in ids)
+    assert {wnid: names[ids.index(wnid)] for wnid in _IMAGENETTE} == {w: name for w, (*_, name) in _IMAGENETTE.items()}
+    twins = {
+        "n02012849": "crane bird", "n03126707": "crane", "n02113186": "Cardigan", "n02963159": "cardigan",
+        "n03710637": "maillot", "n03710721": "maillot tank suit", "n15075141": "toilet tissue",
+    }  # fmt: skip
+    assert {wnid: names[ids.index(wnid)] for wnid in twins} == twins
+
+
+def test_tiny_imagenet_names_the_classes_that_both_have_alike(shared_data):
+    """Its own list of words, 200 of WordNet's."""
+    home = shared_data / "tiny-imagenet"
+    lists = [path for path in home.rglob("words.txt") if (path.parent / "wnids.txt").exists()]
+    if not lists:
+        pytest.skip("Tiny-ImageNet without words.txt")
+    words = dict(line.split("\t") for line in lists[0].read_text(encoding="utf-8").splitlines())
+    names = dict(zip(wnids(), ResNet18_Weights.IMAGENET1K_V1.meta["categories"], strict=True))
+    both = names.keys() & (lists[0].parent / "wnids.txt").read_text().split()
+    assert len(both) == 200
+    assert all(names[wnid] in words[wnid].split(", ") for wnid in both)
+
+
+def test_weights_and_data_name_their_classes_alike(tmp_path):
+    data = load("imagenet-1k", write_imagenet(tmp_path), resolution=32)
+    spec = weights_spec(ResNet18_Weights.IMAGENET1K_V1.meta["categories"], 32)
+    named = dict(zip(spec.classes, spec.class_names, strict=True))
+    assert [named[wnid] for wnid in data.spec.classes] == list(data.spec.class_names)
+    assert data.spec.class_names == ("tench", "English springer", "cassette player")
+
+
+def test_pictures_of_torchvisions_weights_are_judged_by_the_data(tmp_path, cpu):
+    """The README's own ImageNet path: what the loader names is what the weights know."""
+    for part in ("train", "val"):
+        for wnid in wnids():
+            (tmp_path / part / wnid).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / part / wnid / "1.png")
+    data = load("imagenet-1k", tmp_path, resolution=8, stream=True, workers=0)
+    spec = weights_spec(ResNet18_Weights.IMAGENET1K_V1.meta["categories"], 8)
+    assert data.spec.to_json() == spec.to_json()

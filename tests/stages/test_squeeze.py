@@ -11,7 +11,7 @@ import torch
 from sre2l_core import storage
 from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.config import SqueezeConfig
-from sre2l_core.errors import ArtifactError, ConfigError, DivergenceError
+from sre2l_core.errors import ArtifactError, ConfigError, DataError, DivergenceError
 from sre2l_core.stages.squeeze import Squeezing, squeeze
 
 module = import_module("sre2l_core.stages.squeeze")
@@ -137,6 +137,9 @@ def test_pretrained_weights_are_taken_as_they_are(tiny_data, tiny_teacher, cpu, 
     assert teacher.id == tiny_teacher.id == Teacher.load(tmp_path / "run").id
     assert teacher.options == {"depth": 2, "width": 8}
     assert set(teacher.accuracy) == {"top1", "top5"}
+    categories[:2] = categories[1::-1]
+    with pytest.raises(DataError, match="classes differ: index 0 is 'bee' in 'imagenet-1k'"):
+        squeeze(tiny_data, settings, runtime=cpu)
     categories.append("fly")
     with pytest.raises(ConfigError, match="knows 6 classes, tiny has 5"):
         squeeze(tiny_data, settings, runtime=cpu)

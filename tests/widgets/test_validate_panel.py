@@ -11,7 +11,7 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.validate import grid
+from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.widgets import ValidatePanel
 from sre2l_core.worker import State

@@ -38,8 +38,9 @@ def recovering(
 ) -> Generator[StepEvent, None, CondensedSet]:
     """The steps of `recover`: a `StepEvent` after every iteration of a batch of groups, and at the end the images."""
     check_teacher(teacher, config)
-    if verifier is not None:
-        teacher.spec.check_fits(verifier.spec)
+    for other in (data, verifier):
+        if other is not None:
+            teacher.spec.check_fits(other.spec)
     runtime, spec, groups = runtime or Runtime.auto(), teacher.spec, plan(config, teacher.spec)
     request = {"teacher": teacher.id, "config": config.model_dump(mode="json")}
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
@@ -89,12 +90,15 @@ def recover(
         out: folder of the condensed set. Finished groups are written as they come, and calling again continues.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
         on_step: called with a `StepEvent` after every step.
-        data: real data, needed by starts other than noise.
+        data: real data, needed by starts other than noise; compared with what the teacher knows in any case.
         verifier: another classifier of the same classes and size; its accuracy on the whole images is reported every
             100 steps.
 
     Returns:
         The condensed set: images quantised to uint8, ids ordered by image index, then class.
+
+    Raises:
+        DataError: if data or verifier have other classes than the teacher, or another resolution.
     """
     return drive(
         recovering(teacher, config, runtime=runtime, out=out, wait=wait, data=data, verifier=verifier), on_step

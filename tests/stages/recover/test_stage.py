@@ -207,3 +207,12 @@ def test_work_begun_in_another_precision_is_not_continued(tiny_teacher, cpu, tmp
         recover(tiny_teacher, config(), runtime=cpu, out=tmp_path, on_step=interrupt)
     with pytest.raises(ArtifactError, match=r"precision is 'fp32' there, 'bf16' now.* go on with --precision fp32"):
         recover(copy.deepcopy(tiny_teacher), config(), runtime=Runtime(cpu.device, "bf16"), out=tmp_path)
+
+
+def test_data_of_other_classes_is_refused_before_a_folder_is_claimed(tiny_teacher, tiny_data, tiny_spec, cpu, tmp_path):
+    """Though noise does not look at it: the scores would be refused, after the whole recovery."""
+    other = replace(tiny_data, spec=replace(tiny_spec, classes=("ant", "bee", "cat", "dog", "elk"), class_names=()))
+    with pytest.raises(DataError, match=r"index 4 is 'eel' in 'tiny' .* and 'elk'"):
+        recover(tiny_teacher, config(init="noise"), runtime=cpu, data=other, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert len(recover(tiny_teacher, config(init="noise"), runtime=cpu, data=tiny_data)) == 5
