@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets
 from PIL import Image
@@ -25,12 +26,16 @@ from sre2l_core.widgets.recovery.choosers import Choosers, Timeline
 from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy, small
 from sre2l_core.widgets.recovery.session import SessionPanel
 from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
+from sre2l_core.worker import State
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
 
 
-class _Frame(NamedTuple):
+@dataclass(frozen=True)
+class StudioFrame:
+    """What is shown of a moment."""
+
     images: RecoveryFrame
     losses: str
     layers: str
@@ -140,21 +145,21 @@ class RecoverStudio(SessionPanel):
 
     # What `LivePanel` asks for.
 
-    def look(self, stage: Recovery, event: StepEvent) -> _Frame:
+    def look(self, stage: Recovery, event: StepEvent) -> StudioFrame:
         """Encode images, curves and bars."""
         images = self._frame(self._view, stage, self.watched)
         with self._lock:
             losses = losses_chart(self._curves.points(), event.total, stage.changes)
-        return _Frame(images, losses, layers_chart(images.distances), in_words(event, images.recognised))
+        return StudioFrame(images, losses, layers_chart(images.distances), in_words(event, images.recognised))
 
-    def show(self, frame: _Frame) -> None:
+    def show(self, frame: StudioFrame) -> None:
         """Write a frame; its images only where the timeline is at its end."""
         self._live, follow = frame.images, self._timeline.follows
         with self.moved_by_code():
             self._timeline.extend(len(self._snapshots) - 1, follow=follow)
         if follow:
             self._view.show(frame.images)
-        self._chart.value, self._layers.value, self._numbers.value = frame[1:]
+        self._chart.value, self._layers.value, self._numbers.value = frame.losses, frame.layers, frame.numbers
 
     def clear(self) -> None:
         """Forget curves, changes and snapshots; show what a run would start from."""
@@ -185,7 +190,8 @@ class RecoverStudio(SessionPanel):
     # Inside.
 
     def _views(self) -> list[Any]:
-        self._view, self._chart, self._layers = RecoveryView(WIDTH), ipywidgets.HTML(), ipywidgets.HTML()
+        self._view = RecoveryView(WIDTH, on_pick=self._pick)
+        self._chart, self._layers = ipywidgets.HTML(), ipywidgets.HTML()
         self._chart.add_class("sre-loss")
         self._layers.add_class("sre-layers")
         self._watched = ipywidgets.BoundedIntText(1, 1, 1, description="watch image", layout={"width": "160px"})
@@ -198,6 +204,7 @@ class RecoverStudio(SessionPanel):
         self.listen(self._teacher, self._choose_teacher, "name")
         self.listen(self._classes, self._choose_classes, "tags")
         self.listen(self._timeline.slider, self._go_to, "moment")
+        self.listen(self._watched, self._watch, "number")
         charts = [titled("Loss (terms unweighted)", self._chart), titled("BatchNorm mismatch by layer", self._layers)]
         return [
             self._choosers,
@@ -205,6 +212,15 @@ class RecoverStudio(SessionPanel):
             self._timeline,
             ipywidgets.HBox(charts, layout=ROW),
         ]
+
+    def _pick(self, image: int) -> None:
+        self.watched = image
+
+    def _watch(self, number: int) -> None:
+        """Show another image's crop at once; a run that goes on does so with its next frame."""
+        self._view.mark(number - 1)
+        if self.recovery is not None and self.event is not None and (self.state.over or self.state is State.PAUSED):
+            self.show(self.look(self.recovery, self.event))
 
     def _choose_teacher(self, name: str) -> None:
         self.teacher = name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
 
 from sre2l_core.events import StepEvent
+from sre2l_core.widgets.base.spots import SPOTS_STYLE
 from sre2l_core.worker import State
 
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
@@ -25,7 +27,7 @@ STYLE = """<style>
 .sre-panel .widget-readout.overflow { box-shadow: none; }
 .sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
-</style>"""
+SPOTS</style>""".replace("SPOTS", SPOTS_STYLE)
 """Of everything in a panel."""
 
 
@@ -48,7 +50,7 @@ class RunBar(ipywidgets.HBox):
             button("Stop", "stop", stop, "sre-stop", "End here; what was made stays"),
             button("Reset", "undo", reset, "sre-reset", "Stop and go back to the beginning"),
         )
-        self.line = ipywidgets.HTML().add_class("sre-status")
+        self.line, self._pace = ipywidgets.HTML().add_class("sre-status"), Pace()
         super().__init__([*self.buttons, self.line], layout={"flex_flow": "row wrap", "align_items": "center"})
 
     def show(self, state: State, event: StepEvent | None) -> None:
@@ -61,8 +63,45 @@ class RunBar(ipywidgets.HBox):
         reset.disabled = state is State.IDLE
         step, total = (event.step, event.total) if event else (0, 1)
         words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
+        words += self._pace.words(step, total) if state is State.RUNNING and event else self._pace.forget()
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
         self.line.value = f'<span style="margin-left: 8px">{bar} <b>{state}</b> · {words}</span>'
+
+
+class Pace:
+    """How long a step takes, and how long the rest will; measured between the frames of one stretch without a pause."""
+
+    def __init__(self) -> None:
+        self._from: tuple[int, float] | None = None
+
+    def words(self, step: int, total: int) -> str:
+        """After `step` steps of `total`; nothing in the first second."""
+        now = time.monotonic()
+        if self._from is None or step < self._from[0]:
+            self._from = (step, now)
+        begun, since = self._from
+        if step == begun or now - since < 1:
+            return ""
+        each = (now - since) / (step - begun)
+        return f" · {in_seconds(each)} a step, {in_seconds(each * (total - step))} left"
+
+    def forget(self) -> str:
+        """A pause or the end; nothing to say."""
+        self._from = None
+        return ""
+
+
+def in_seconds(seconds: float) -> str:
+    """A duration for people: 1 h 5 min, 2 min 3 s, 12 s, 0.25 s, 8 ms."""
+    if seconds < 0.095:
+        return f"{1000 * seconds:.2g} ms"
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
 class ErrorLine(ipywidgets.HTML):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from sre2l_core.data import DatasetSpec
 from sre2l_core.figures import bars, encode
 from sre2l_core.stages.recover import Recovery
+from sre2l_core.widgets.base.spots import Spots, over
 
 COLUMNS = 10
 """Images in a row where the classes do not say otherwise."""
@@ -33,6 +34,8 @@ class RecoveryFrame:
     """A moment of a recovery, encoded: made in the worker, shown later."""
 
     images: encode.Frame
+    titles: list[str]
+    """Of each image."""
     names: str
     confidences: str
     caption: str
@@ -70,9 +73,10 @@ class RecoveryView(ipywidgets.VBox):
     Args:
         width: CSS pixels for the images.
         title: a line over them.
+        on_pick: called with the number of an image that is clicked.
     """
 
-    def __init__(self, width: int, title: str = "") -> None:
+    def __init__(self, width: int, title: str = "", on_pick: Callable[[int], Any] | None = None) -> None:
         self._width = width
         self._teacher: ThrottledTeacher | None = None
         self._names, self._cells = ipywidgets.HTML(), ipywidgets.HTML()
@@ -81,7 +85,9 @@ class RecoveryView(ipywidgets.VBox):
         self.crop = ipywidgets.Image(format="png", layout={"width": f"{SIDE}px"})
         self.crop.add_class("sre-crop").add_class("sre-pixels")
         heading = ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>' if title else "")
-        super().__init__([heading, self._names, self.image, self._cells, self._caption])
+        self._spots = Spots(on_pick) if on_pick else None
+        images = over(self.image, self._spots, overflow="visible") if self._spots else self.image
+        super().__init__([heading, self._names, images, self._cells, self._caption])
 
     def frame(self, recovery: Recovery, *, now: bool, watched: int = 0) -> RecoveryFrame:
         """Look at a recovery between two steps; called in the worker.
@@ -117,6 +123,7 @@ class RecoveryView(ipywidgets.VBox):
         share = box[2] * box[3] / spec.resolution**2
         return RecoveryFrame(
             picture,
+            _numbered(names),
             headings(names, picture),
             confidences,
             f"Bars: {words}.",
@@ -128,7 +135,7 @@ class RecoveryView(ipywidgets.VBox):
 
     def show(self, frame: RecoveryFrame) -> None:
         """Write a frame."""
-        self._write(frame.images, frame.names, frame.confidences, frame.caption)
+        self._write(frame.images, frame.names, frame.confidences, frame.caption, frame.titles)
         self.crop.value, self.crop.format = frame.crop
         self.crop_caption.value = frame.crop_caption
 
@@ -143,7 +150,7 @@ class RecoveryView(ipywidgets.VBox):
             size=picture.side,
             good=[True] * count,
         )
-        self._write(picture, headings(names, picture), cells, html.escape(words))
+        self._write(picture, headings(names, picture), cells, html.escape(words), _numbered(names))
 
     def blank(self, words: str) -> None:
         """Nothing to show, and why."""
@@ -151,14 +158,25 @@ class RecoveryView(ipywidgets.VBox):
         self.image.format = self.crop.format = "png"
         self.image.value = self.crop.value = NOTHING
         self._caption.value = html.escape(words)
+        if self._spots is not None:
+            self._spots.place([], [])
 
-    def _write(self, picture: encode.Frame, names: str, cells: str, caption: str) -> None:
+    def mark(self, image: int) -> None:
+        """Show which image is chosen."""
+        if self._spots is not None:
+            self._spots.mark(image)
+
+    def _write(self, picture: encode.Frame, names: str, cells: str, caption: str, titles: Sequence[str]) -> None:
         self.image.format = picture.format
         if self.image.width != str(picture.width):
             self.image.width, self.image.layout.width = str(picture.width), f"{picture.width}px"
         self.image.value = picture.data
         for part, text in ((self._names, names), (self._cells, cells), (self._caption, caption)):
             part.value = text  # ipywidgets sends only what has changed
+        if self._spots is not None:
+            corners = (divmod(number, picture.columns) for number in range(len(titles)))
+            side, step = picture.side, picture.tile
+            self._spots.place([(column * step, row * step, side, side) for row, column in corners], titles)
 
 
 def columns_of(labels: Sequence[int], resolution: int) -> int:
@@ -177,6 +195,10 @@ def columns_are_classes(names: Sequence[str], columns: int) -> bool:
 def short_names(spec: DatasetSpec, labels: Sequence[int]) -> list[str]:
     """Readable names of classes, up to the first comma."""
     return [spec.class_names[label].split(",")[0] for label in labels]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    return [f"image {number}, class {name}" for number, name in enumerate(names, start=1)]
 
 
 def headings(names: Sequence[str], picture: encode.Frame) -> str:
