@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import ipywidgets
 import numpy.typing as npt
@@ -18,8 +18,6 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ArtifactError, ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.presets import Recipe
-from sre2l_core.runs import lessons
-from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runtime import Runtime, memory_in_use
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.pair import Pair
@@ -34,7 +32,7 @@ from sre2l_core.widgets.recovery.view import ROW, titled
 from sre2l_core.widgets.student_bench import StudentBench
 from sre2l_core.worker import State
 
-STUDENT_EPOCHS, STUDENT_SEEDS = 30, 3
+STUDENT_EPOCHS, STUDENT_SEEDS = 100, 3
 """Budget of a student until somebody chooses another."""
 NEAREST = 3
 """Real images beside the one that is looked at."""
@@ -93,21 +91,6 @@ class Studio(RecoverStudio):
         """Trains students on the images."""
         config = recipe.recover.but(ipc=1, group_images=1)
         super().__init__(teacher, config, data=data, runtime=runtime, folder=folder, name=name)
-
-    @classmethod
-    def of(cls, preset: str, *, fast: bool = False, runtime: Runtime | None = None, **options: Any) -> Self:
-        """A studio for a preset's data and teacher; squeezes the teacher first, which takes seconds for digits.
-
-        Args:
-            preset: a name, see `presets`.
-            fast: see `lessons.recipe`.
-            runtime: device and precision; the best there is by default.
-            options: further arguments of the studio.
-        """
-        recipe = lessons.recipe(preset, fast=fast)
-        data = load_data(recipe.data)
-        teacher = lessons.teacher_for(recipe, data=data, runtime=runtime)
-        return cls(teacher, data, recipe, runtime=runtime, **options)
 
     def in_words(self) -> str:
         """What made the images, in a few words."""
@@ -226,6 +209,7 @@ class Studio(RecoverStudio):
             if not self._opened or self.watched != point - real:
                 self._guarded(lambda: self._pick(point - real))
             return None
+        self._opened = False  # or the next frame would show an image again
         if not self.busy or self.state is State.PAUSED:  # else the network is at work
             seen = closeup(self.teacher, moment.image(point), int(moment.labels[point]), runtime=self._runtime)
             self._inspector.show(seen, self.teacher.spec, f"Point {point}: {self._map.describe(point)}")

@@ -35,7 +35,7 @@ class Inspector(ipywidgets.VBox):
             indent=False,
         ).add_class("sre-saliency")
         self._page = ipywidgets.HTML().add_class("sre-inspector")
-        self._shown: tuple[Closeup, list[str]] | None = None
+        self._shown: tuple[Closeup, str, str] | None = None
         self.overlay.observe(lambda _: self._draw(), names="value")
         super().__init__([self.overlay, self._page], layout={"display": "none", "flex": "1 1 340px"})
 
@@ -67,13 +67,13 @@ class Inspector(ipywidgets.VBox):
             highlight=[name for name in names.values() if name != own],
             width=330,
         )
-        rows = [f'<div class="sre-heading">{html.escape(title)}</div>', _titled("What the teacher sees", chart)]
+        parts = [_titled("What the teacher sees", chart)]
         if nearest:
-            rows.append(_titled("Nearest real images, by the teacher's features", _strip(nearest)))
+            parts.append(_titled("Nearest real images, by the teacher's features", _strip(nearest)))
         if len(past) > 1:
             few = [past[round(k * (len(past) - 1) / (PAST - 1))] for k in range(PAST)] if len(past) > PAST else past
-            rows.append(_titled("How it came about", _strip([(pixels, f"step {step}") for step, pixels in few])))
-        self._shown = (seen, rows)
+            parts.append(_titled("How it came about", _strip([(pixels, f"step {step}") for step, pixels in few])))
+        self._shown = (seen, title, "".join(parts))
         self._draw()
         self.layout.display = None
 
@@ -84,16 +84,19 @@ class Inspector(ipywidgets.VBox):
     def _draw(self) -> None:
         if self._shown is None:
             return
-        seen, rows = self._shown
+        seen, title, beside = self._shown
         picture = lit(seen) if self.overlay.value else to_pil(seen.pixels)
         words = "the image, large" + (", with what the teacher would change in orange" if self.overlay.value else "")
-        self._page.value = "".join([rows[0], _image(picture, SIDE, words), *rows[1:]])
+        image = f'<div><div class="sre-heading">{html.escape(title)}</div>{_image(picture, SIDE, words)}</div>'
+        self._page.value = (
+            f'<div style="display: flex; flex-wrap: wrap; gap: 4px 20px">{image}<div>{beside}</div></div>'
+        )
 
 
 def lit(seen: Closeup) -> Image.Image:
     """The image in grey, and on it in orange the pixels that the teacher would change most."""
     grey = np.asarray(to_pil(seen.pixels).convert("L"), dtype=np.float32)[..., None]
-    share = seen.saliency.numpy()[..., None] ** 0.5  # few pixels have most of the gradient
+    share = seen.saliency.numpy()[..., None]
     return Image.fromarray(((1 - share) * grey + share * np.array(HEAT, dtype=np.float32)).round().astype(np.uint8))
 
 
