@@ -17,7 +17,7 @@ from sre2l_core.figures.tables import table
 from sre2l_core.paper.difference import Difference
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
-from sre2l_core.stages.validate import grid
+from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.validate import accuracy_view, lines_of

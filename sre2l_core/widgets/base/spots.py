@@ -40,7 +40,7 @@ class Spots(ipywidgets.Box):
         if len(spots) != len(self.buttons):
             self._make(len(spots))
         for button, title in zip(self.buttons, titles, strict=True):
-            button.tooltip = title  # ipywidgets sends only what has changed
+            button.tooltip = button.description = title  # the text is not seen, a screen reader says it
         rules = (
             f".{self._uid}-{number} {{ left: {x:.1f}px; top: {y:.1f}px; "
             f"width: {wide:.1f}px !important; height: {high:.1f}px !important; }}"
@@ -74,6 +74,7 @@ SPOTS_STYLE = f"""
 .sre-over > * {{ grid-area: 1 / 1; margin: 0; }}
 .sre-spots {{ position: relative; pointer-events: none; }}
 .sre-spots button {{ position: absolute; pointer-events: auto; background: transparent !important; border: none; }}
+.sre-spots button {{ font-size: 0; overflow: hidden; }}
 .sre-spots button:hover {{ box-shadow: none; outline: 1px solid {WARNING}; }}
 .sre-spots button:focus-visible, .sre-spots button.sre-chosen {{ outline: 2px solid {WARNING}; }}
 """
