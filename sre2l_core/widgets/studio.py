@@ -186,8 +186,10 @@ class Studio(RecoverStudio):
         opened = button("Open session", "folder-open", lambda: self._guarded(self.open_session), "sre-open",
                         "Run session.json of this folder again")  # fmt: skip
         opened.layout.width = "10em"
-        closeby = ipywidgets.HBox([titled("Where the images lie", self._map), self._inspector], layout=ROW)
-        return [images, *rest, closeby, titled("What a student learns from them", self.bench), opened]
+        closely = ipywidgets.HBox([titled("Where the images lie", self._map), self._inspector], layout=ROW).add_class(
+            "sre-closely"
+        )
+        return [images, *rest, closely, titled("What a student learns from them", self.bench), opened]
 
     def _pick(self, image: int) -> None:
         self._opened = True
