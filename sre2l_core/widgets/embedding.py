@@ -175,12 +175,12 @@ class EmbeddingPanel(LivePanel):
             self._thumbnails.value = STYLE + thumbnails(f"{self._uid}-real", frame.map.pixels)
             self._draw_still()
         self._draw_moving()
-        self._numbers.value = f"loss {frame.event.value('loss'):.3f} · teacher recognises {frame.recognised:.0%}"
+        self._numbers.say(f"loss {frame.event.value('loss'):.3f} · teacher recognises {frame.recognised:.0%}")
 
     def clear(self) -> None:
         """An empty map."""
         self._frame = None
-        self._numbers.value = f"{self._per_class} real images a class (dots); condensed ones will be squares"
+        self._numbers.say(f"{self._per_class} real images a class (dots); condensed ones will be squares")
         self._thumbnails.value, self._still.value = STYLE, empty_map()
         self._moving.value = self._about.value = ""
 
@@ -230,4 +230,4 @@ class EmbeddingPanel(LivePanel):
         return f'{heading}{image}<div class="sre-caption">{words}</div>'
 
     def _name(self, label: int) -> str:
-        return self.teacher.spec.class_names[label].split(",")[0]
+        return self.teacher.spec.short_names[label]

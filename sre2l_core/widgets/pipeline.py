@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 from typing import Any
 
@@ -104,15 +103,14 @@ class PipelinePanel(LivePanel):
     def show(self, frame: StepEvent) -> None:
         """Say which stage runs, and draw the row."""
         numbers = [f"{name.replace('_', ' ')} {frame.value(name):.3g}" for name in frame.metrics]
-        note = [html.escape(frame.note)] if frame.note else []
-        self._numbers.value = " · ".join([f"<b>{frame.stage}</b>", *note, *numbers])
+        self._numbers.say(" · ".join(filter(None, [frame.stage, frame.note, *numbers])))
         self._draw()
 
     def clear(self) -> None:
         """What the bench holds now; resetting the panel keeps the artifacts."""
         data = self.bench.data
         images = f"{data.name}: {len(data.train):,} + {len(data.val):,} images"
-        self._numbers.value = html.escape(" · ".join([images, *data.notes]))
+        self._numbers.say(" · ".join([images, *data.notes]))
         self._draw()
 
     def picture(self) -> Drawing:

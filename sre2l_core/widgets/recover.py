@@ -154,7 +154,8 @@ class RecoverStudio(SessionPanel):
             self._timeline.extend(len(self._snapshots) - 1, follow=follow)
         if follow:
             self._view.show(frame.images)
-        self._chart.value, self._layers.value, self._numbers.value = frame[1:]
+        self._chart.value, self._layers.value = frame.losses, frame.layers
+        self._numbers.say(frame.numbers)
 
     def clear(self) -> None:
         """Forget curves, changes and snapshots; show what a run would start from."""
@@ -168,7 +169,7 @@ class RecoverStudio(SessionPanel):
             self._show_past(0, f"The {self.config.init} that a run starts from.")
         with self.moved_by_code():
             self._timeline.extend(0, follow=True)
-        self._numbers.value = ""
+        self._numbers.say("")
         self._layers.value, self._chart.value = layers_chart([]), losses_chart({}, self.config.steps)
 
     def changed(self, changes: dict[str, Any]) -> None:

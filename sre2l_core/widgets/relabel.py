@@ -177,13 +177,13 @@ class RelabelPanel(LivePanel):
         self._html["whole"].value = whole.html()
         self._html["codecs"].value = cost_table(self.costs, epochs=self.config.epochs, images=len(self.condensed))
         if crops is None:
-            self._numbers.value = "Choose an image, or press Start." if self._run is None else "labelling …"
+            self._numbers.say("Choose an image, or press Start." if self._run is None else "labelling …")
             self._views = []
             for name in ("crops", "against", "agree"):
                 self._html[name].value = ""
             return
         temperature = self._temperature
-        self._numbers.value = (
+        self._numbers.say(
             f"{crops.same_top():.0%} of {len(crops)} crops have the same likeliest class · at T = {temperature:g} "
             f"two crops share {crops.mean_agreement(temperature):.0%} of their labels"
         )
@@ -197,8 +197,8 @@ class RelabelPanel(LivePanel):
         return self._names[int(self.condensed.labels[image])]
 
     @property
-    def _names(self) -> list[str]:
-        return [name.split(",")[0] for name in self.condensed.spec.class_names]
+    def _names(self) -> tuple[str, ...]:
+        return self.condensed.spec.short_names
 
     def _cards(self, crops: Crops) -> View:
         """A card for each crop: its pixels, and the five likeliest classes."""

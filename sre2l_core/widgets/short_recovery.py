@@ -68,13 +68,14 @@ class ShortRecovery(RecoveryPanel):
 
     def show(self, frame: tuple[RecoveryFrame, str]) -> None:
         """Write a frame."""
-        images, self._numbers.value = frame
+        images, words = frame
+        self._numbers.say(words)
         self._view.show(images)
 
     def clear(self) -> None:
         """Show the noise that a recovery would start from."""
         super().clear()
-        self._numbers.value = "press Start or move a slider"
+        self._numbers.say("press Start or move a slider")
         words = "The noise that each recovery starts from."
         self._view.show_past(self.start_pixels(), self.names, self.columns, words)
 

@@ -136,14 +136,15 @@ class SideBySide(SessionPanel):
         """Write both sides."""
         for side in SIDES:
             self._views[side].show(frame.images[side])
-        self._chart.value, self._numbers.value = frame.chart, frame.numbers
+        self._chart.value = frame.chart
+        self._numbers.say(frame.numbers)
 
     def clear(self) -> None:
         """Show nothing but what will be seen."""
         super().clear()
         for view in self._views.values():
             view.blank("Press Start: both sides begin with the same noise.")
-        self._numbers.value = ""
+        self._numbers.say("")
         self._chart.value = self._curve_chart(self.config.steps)
 
     def picture(self) -> Image.Image | None:

@@ -15,7 +15,7 @@ ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
-.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); }
+.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); overflow-wrap: anywhere; }
 .sre-panel .sre-caption, .sre-panel .sre-caption .widget-html-content { font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-heading { font-weight: 600; font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-status { font-variant-numeric: tabular-nums; }
@@ -63,6 +63,18 @@ class RunBar(ipywidgets.HBox):
         words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
         self.line.value = f'<span style="margin-left: 8px">{bar} <b>{state}</b> · {words}</span>'
+
+
+class NumberLine(ipywidgets.HTML):
+    """What is known of the run now, in one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("sre-numbers")
+
+    def say(self, words: str) -> None:
+        """Write it."""
+        self.value = html.escape(words)
 
 
 class ErrorLine(ipywidgets.HTML):

@@ -8,7 +8,6 @@ import ipywidgets
 
 from sre2l_core.data import DatasetSpec
 from sre2l_core.widgets.base.controls import CONTROL_WIDTH, LABEL_WIDTH
-from sre2l_core.widgets.recovery.view import short_names
 
 CENTRED = {"flex_flow": "row wrap", "align_items": "center"}
 
@@ -30,11 +29,9 @@ class Choosers(ipywidgets.HBox):
         return [self._ids[tag] for tag in tags]
 
     def show(self, teacher: str, spec: DatasetSpec, ids: Sequence[str]) -> None:
-        """Show a teacher and classes of its dataset; where two have one name, the id tells them apart."""
+        """Show a teacher and classes of its dataset."""
         self.teacher.value = teacher
-        names = short_names(spec, range(spec.num_classes))
-        both = list(zip(names, spec.classes, strict=True))
-        self._ids = {name if names.count(name) == 1 else f"{name} ({one})": one for name, one in both}
+        self._ids = dict(zip(spec.short_names, spec.classes, strict=True))
         tags = {one: tag for tag, one in self._ids.items()}
         self.tags.allowed_tags = []  # or those of another dataset would be refused
         self.tags.value = [tags[one] for one in ids]

@@ -121,7 +121,7 @@ class RecoveryView(ipywidgets.VBox):
             confidences,
             f"Bars: {words}.",
             encode.outlined(pixels[watched], box, side=SIDE),
-            f"Image {watched + 1} ({names[watched]}): the last step saw {share:.0%} of it.",
+            f"Image {watched + 1} ({html.escape(names[watched])}): the last step saw {share:.0%} of it.",
             sum(right) / len(right),
             distances.mean(1).tolist(),
         )
@@ -175,8 +175,8 @@ def columns_are_classes(names: Sequence[str], columns: int) -> bool:
 
 
 def short_names(spec: DatasetSpec, labels: Sequence[int]) -> list[str]:
-    """Readable names of classes, up to the first comma."""
-    return [spec.class_names[label].split(",")[0] for label in labels]
+    """Readable names of classes."""
+    return [spec.short_names[label] for label in labels]
 
 
 def headings(names: Sequence[str], picture: encode.Frame) -> str:
@@ -194,4 +194,4 @@ def headings(names: Sequence[str], picture: encode.Frame) -> str:
 
 def titled(title: str, widget: Any) -> Any:
     """A widget under a line that names it."""
-    return ipywidgets.VBox([ipywidgets.HTML(f'<div class="sre-heading">{title}</div>'), widget])
+    return ipywidgets.VBox([ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>'), widget])
