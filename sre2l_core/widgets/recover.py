@@ -197,7 +197,7 @@ class RecoverStudio(SessionPanel):
         self._choosers, self._timeline = Choosers(list(self._teachers)), Timeline()
         self._teacher, self._classes = self._choosers.teacher, self._choosers.tags
         self.listen(self._teacher, self._choose_teacher, "name")
-        self.listen(self._classes, self._choose_classes, "tags")
+        self.listen(self._classes, self._choose_classes, "tags", self._choosers.said)
         self.listen(self._timeline.slider, self._go_to, "moment")
         charts = [titled("Loss (terms unweighted)", self._chart), titled("BatchNorm mismatch by layer", self._layers)]
         return [

@@ -77,7 +77,7 @@ class ValidatePanel(LivePanel):
         layout = {"flex_flow": "row wrap", "grid_gap": "8px 20px", "margin": "8px 0 0"}
         super().__init__(config, [curves, ipywidgets.HBox(below, layout=layout)], name=name)
         if self.temperatures:
-            self.controls["temperature"].layout.display = "none"
+            self.entry_of("temperature").layout.display = "none"
 
     @property
     def score(self) -> Score:

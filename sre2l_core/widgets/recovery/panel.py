@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sre2l_core import starts
 from sre2l_core.artifacts import Teacher
-from sre2l_core.config import RecoverConfig
+from sre2l_core.config import Config, RecoverConfig
 from sre2l_core.data import Dataset, DatasetSpec
-from sre2l_core.errors import unknown
+from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.figures import encode
 from sre2l_core.groups import Group
 from sre2l_core.registry import catalogue
@@ -71,6 +71,11 @@ class RecoveryPanel(LivePanel):
     def clear(self) -> None:
         """Know the images of the next run."""
         self._plan(self.config)
+
+    def check(self, config: Config) -> None:
+        """Refuse to take no step: there would be nothing to watch."""
+        if isinstance(config, RecoverConfig) and config.steps < 1:
+            raise ConfigError(f"steps: a whole number of at least 1, not {config.steps}")
 
     def start_pixels(self) -> Tensor:
         """[N, C, H, W] uint8: what a recovery starts from; raises `ConfigError` without the data that this needs."""
