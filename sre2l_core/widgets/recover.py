@@ -20,11 +20,12 @@ from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.terms import all_terms
-from sre2l_core.widgets.recovery.charts import in_words, layers_chart, losses_chart
+from sre2l_core.widgets.recovery.charts import at_step, in_words, layers_chart, losses_chart
 from sre2l_core.widgets.recovery.choosers import Choosers, Timeline
-from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy, small
+from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, small
+from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy
 from sre2l_core.widgets.recovery.session import SessionPanel
-from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
+from sre2l_core.widgets.recovery.view import ROW, RecoveryView, titled
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
@@ -33,7 +34,6 @@ WIDTH = 510
 class _Frame(NamedTuple):
     images: RecoveryFrame
     losses: str
-    layers: str
     numbers: str
 
 
@@ -68,8 +68,9 @@ class RecoverStudio(SessionPanel):
         self.CONTROLS = (*self.LIVE, "ipc", "init")
         self._teachers = {teacher.backbone: teacher} if isinstance(teacher, Teacher) else dict(teacher)
         self._chosen, first = next(iter(self._teachers.items()))
-        self._live: RecoveryFrame | None = None
+        self._live: _Frame | None = None
         self._start: list[tuple[int, Tensor]] = []
+        self._cursor: int | None = None
         config = fitting(config or RecoverConfig(ipc=1, steps=300), first.spec)
         config = config.but(ipc=min(config.ipc, IMAGES), steps=max(1, config.steps))
         super().__init__(first, config, self._views(), folder=folder, data=data, runtime=runtime, name=name)
@@ -143,30 +144,30 @@ class RecoverStudio(SessionPanel):
     def look(self, stage: Recovery, event: StepEvent) -> _Frame:
         """Encode images, curves and bars."""
         images = self._frame(self._view, stage, self.watched)
-        with self._lock:
-            losses = losses_chart(self._curves.points(), event.total, stage.changes)
-        return _Frame(images, losses, layers_chart(images.distances), in_words(event, images.recognised))
+        numbers = {name: event.value(name) for name in event.metrics}
+        return _Frame(images, self._losses(event.total), in_words(numbers, images.recognised))
 
     def show(self, frame: _Frame) -> None:
-        """Write a frame; its images only where the timeline is at its end."""
-        self._live, follow = frame.images, self._timeline.follows
+        """Write a frame; where the timeline is not at its end, only the curves go on."""
+        self._live, follow = frame, self._timeline.follows
         with self.moved_by_code():
             self._timeline.extend(len(self._snapshots) - 1, follow=follow)
         if follow:
-            self._view.show(frame.images)
-        self._chart.value, self._layers.value = frame.losses, frame.layers
-        self._numbers.say(frame.numbers)
+            self._write(frame)
+        else:
+            self._chart.value = frame.losses
 
     def clear(self) -> None:
         """Forget curves, changes and snapshots; show what a run would start from."""
         super().clear()
-        self._start, self._live = [], None
+        self._start, self._live, self._cursor = [], None, None
         self._watched.max = len(self._labels)
         if starts.find(self.config.init).needs_data:
             self._view.blank("Press Start: this start is made from the data.")
         else:
             self._start = [(0, small(self.start_pixels()))]
-            self._show_past(0, f"The {self.config.init} that a run starts from.")
+            words = f"The {self.config.init} that a run starts from."
+            self._view.show_past(self._start[0][1], self.names, self.columns, words)
         with self.moved_by_code():
             self._timeline.extend(0, follow=True)
         self._numbers.say("")
@@ -199,6 +200,7 @@ class RecoverStudio(SessionPanel):
         self.listen(self._teacher, self._choose_teacher, "name")
         self.listen(self._classes, self._choose_classes, "tags", self._choosers.said)
         self.listen(self._timeline.slider, self._go_to, "moment")
+        self.listen(self._watched, self._watch, "image")
         charts = [titled("Loss (terms unweighted)", self._chart), titled("BatchNorm mismatch by layer", self._layers)]
         return [
             self._choosers,
@@ -219,23 +221,46 @@ class RecoverStudio(SessionPanel):
             self._choosers.show(self._chosen, self.teacher.spec, self.only_classes)
 
     @property
-    def _snapshots(self) -> list[tuple[int, Tensor]]:
+    def _snapshots(self) -> Sequence[Moment] | list[tuple[int, Tensor]]:
         """What the timeline shows: the run, or the start before it."""
         return self.tapes[""].moments if self.tapes else self._start
 
     def _go_to(self, moment: int) -> None:
-        if self._timeline.follows and self._live is not None:
-            self._view.show(self._live)
-            self._timeline.when.value = "live"
+        """Show everything as it was then, or as it is."""
+        if self._live is None or self.event is None:
             return
-        step, _ = self._snapshots[moment]
-        self._timeline.when.value = f"after step {step}"
-        self._show_past(moment, f"The images after step {step}.")
+        if self._timeline.follows:
+            self._cursor, self._timeline.when.value = None, "live"
+            self._write(self._live._replace(losses=self._losses(self.event.total)))
+            return
+        seen = self.tapes[""].moments[moment]
+        self._cursor, self._timeline.when.value = seen.step, f"after step {seen.step}"
+        images = self._view.drawn(seen, self.tapes[""].recovery, self.watched, live=False)
+        numbers = in_words(at_step(self._curves.points(), seen.step), images.recognised)
+        self._write(_Frame(images, self._losses(self.event.total), numbers))
 
-    def _show_past(self, moment: int, words: str) -> None:
-        self._view.show_past(self._snapshots[moment][1], self.names, self.columns, words)
+    def _watch(self, image: int) -> None:
+        """Show the crop of another image at the moment that is shown."""
+        if self._live is None or self._view.latest is None:
+            return
+        if not self._timeline.follows:
+            self._go_to(int(self._timeline.slider.value))
+            return
+        images = self._view.drawn(self._view.latest, self.tapes[""].recovery, self.watched, live=True)
+        self._live = self._live._replace(images=images)
+        self._write(self._live)
+
+    def _losses(self, steps: int) -> str:
+        with self._lock:
+            changes = self.recovery.changes if self.recovery else ()
+            return losses_chart(self._curves.points(), steps, changes, self._cursor)
+
+    def _write(self, frame: _Frame) -> None:
+        self._view.show(frame.images)
+        self._chart.value, self._layers.value = frame.losses, layers_chart(frame.images.distances)
+        self._numbers.say(frame.numbers)
 
     def _render(self) -> None:
-        super()._render()
         if not self._closed:
             self._choosers.enable(not self.busy)
+        super()._render()

@@ -14,8 +14,9 @@ from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.widgets.recovery.charts import in_words
-from sre2l_core.widgets.recovery.panel import CLASSES, RecoveryPanel, fitting, small
-from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView
+from sre2l_core.widgets.recovery.frame import RecoveryFrame, small
+from sre2l_core.widgets.recovery.panel import CLASSES, RecoveryPanel, fitting
+from sre2l_core.widgets.recovery.view import RecoveryView
 
 WIDTH = 760
 """CSS pixels for the images."""
@@ -64,7 +65,7 @@ class ShortRecovery(RecoveryPanel):
     def look(self, stage: Recovery, event: StepEvent) -> tuple[RecoveryFrame, str]:
         """Encode the images, and ask the teacher about them."""
         frame = self._frame(self._view, stage)
-        return frame, in_words(event, frame.recognised)
+        return frame, in_words({name: event.value(name) for name in event.metrics}, frame.recognised)
 
     def show(self, frame: tuple[RecoveryFrame, str]) -> None:
         """Write a frame."""

@@ -21,9 +21,10 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import SIDES, Pair
 from sre2l_core.widgets.base.controls import control, set_value
 from sre2l_core.widgets.base.panel import GRID
-from sre2l_core.widgets.recovery.panel import IMAGES, fitting, small
+from sre2l_core.widgets.recovery.frame import RecoveryFrame, small
+from sre2l_core.widgets.recovery.panel import IMAGES, fitting
 from sre2l_core.widgets.recovery.session import SessionPanel
-from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
+from sre2l_core.widgets.recovery.view import ROW, RecoveryView, titled
 
 WIDTH = 400
 """CSS pixels for the images of a side."""

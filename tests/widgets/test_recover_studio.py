@@ -405,3 +405,48 @@ def test_a_class_that_the_teacher_does_not_know_is_refused(tiny_teacher: Teacher
     for make in (lambda: RecoverStudio(tiny_teacher, config), lambda: SideBySide(tiny_teacher, config, {"lr": 1})):
         with pytest.raises(ConfigError, match="eel"):
             make()
+
+
+def test_the_timeline_moves_everything(studio: RecoverStudio, cpu: Runtime) -> None:
+    """At every moment: what `replay` up to it gives, images, confidences, mismatch and crop alike."""
+    studio.watched = 2
+    studio.start()
+    studio.wait(SOON)
+    live = everything(studio)
+    studio._timeline.slider.set_state({"value": 5})
+    recovery = replay(studio.teacher, RecoverConfig.of(studio.log["config"]), [], until=5, runtime=cpu)
+    probabilities, distances = recovery.measure()
+    sure = probabilities.gather(1, recovery.targets[:, None])[:, 0].tolist()
+    for name, share in zip(("ant", "bee", "cat", "dog", "eel"), sure, strict=True):
+        assert f"<title>{name}: {share:.1%}" in studio._view._cells.value
+    for layer, mismatch in enumerate(distances.mean(1).tolist(), 1):
+        assert f"<title>layer {layer}: {mismatch:.3g}" in studio._layers.value
+    box = recovery.views(4).box[2].tolist()
+    assert f"step 5 saw {box[2] * box[3] / 64:.0%}" in studio._view.crop_caption.value
+    shown = Image.open(io.BytesIO(studio._view.image.value)).convert("RGB").crop((0, 0, 8, 8))
+    assert shown.tobytes() == recovery.pixels()[0].permute(1, 2, 0).contiguous().numpy().tobytes()
+    assert f"total {dict(studio.curves['loss'])[5]:.3g}" in studio.status
+    assert 'class="sre-cursor"' in studio._chart.value
+    assert all(old != new for old, new in zip(live, everything(studio), strict=True))
+    studio._timeline.slider.set_state({"value": 0})
+    assert "the first step will see" in studio._view.crop_caption.value
+    studio._timeline.slider.set_state({"value": 40})
+    assert everything(studio) == live
+
+
+def everything(studio: RecoverStudio) -> list[object]:
+    view = studio._view
+    parts = (view.image, view._cells, view._caption, view.crop, view.crop_caption, studio._chart, studio._layers)
+    return [studio.status, studio._timeline.when.value, *(part.value for part in parts)]
+
+
+def test_another_image_is_watched_at_the_moment_that_is_shown(studio: RecoverStudio) -> None:
+    studio.start()
+    studio.wait(SOON)
+    before = studio._view.crop.value
+    studio._watched.set_state({"value": 4})
+    assert "Image 4 (dog): the last step saw" in studio._view.crop_caption.value
+    assert studio._view.crop.value != before
+    studio._timeline.slider.set_state({"value": 7})
+    studio._watched.set_state({"value": 2})
+    assert "Image 2 (bee): step 7 saw" in studio._view.crop_caption.value

@@ -173,7 +173,7 @@ class LivePanel(RunBox):
                 entry.show()
 
     def _render(self) -> None:
-        super()._render()
         for field, widget in () if self._closed else self.controls.items():
             widget.disabled = self.busy and field not in self.LIVE
         self._show_entries()
+        super()._render()  # the state comes last: whoever sees it finds the rest in order

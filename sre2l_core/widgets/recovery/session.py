@@ -22,7 +22,8 @@ from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.stages.recover.replay import as_condensed_set, plain
 from sre2l_core.widgets.base.status import Said, button
 from sre2l_core.widgets.recovery.charts import Curves
-from sre2l_core.widgets.recovery.panel import RecoveryPanel, small
+from sre2l_core.widgets.recovery.frame import moment, small
+from sre2l_core.widgets.recovery.panel import RecoveryPanel
 
 SNAPSHOTS = 60
 """Moments of a run that are kept."""
@@ -31,7 +32,7 @@ FRAME_MS, LAST_FRAME_MS = 90, 1500
 
 
 class Tape:
-    """What one recovery goes through: its settings at the start, and its images now and then.
+    """What one recovery goes through: its settings at the start, and all that is shown of it now and then.
 
     Args:
         recovery: before its first step.
@@ -39,18 +40,18 @@ class Tape:
 
     def __init__(self, recovery: Recovery) -> None:
         self.recovery, self.begun = recovery, recovery.config
-        self.moments = [(0, small(recovery.pixels()))]
-        """(step, images [N, C, H, W] uint8), wide ones shrunk."""
+        self.moments = [moment(recovery, recovery.measure())]
+        """In the order of their steps."""
 
     def note(self, event: StepEvent) -> None:
-        """Keep the images after this step, if it is one of those that are kept."""
+        """Keep what is so after this step, if it is one of those that are kept."""
         if event.step % max(1, event.total // SNAPSHOTS) == 0 or event.step == event.total:
-            self.moments.append((event.step, small(self.recovery.pixels())))
+            self.moments.append(moment(self.recovery, self.recovery.measure()))
 
     def pages(self) -> list[Tensor]:
         """The images of all moments, and the present ones."""
-        pages = [pixels for _, pixels in self.moments]
-        if self.moments[-1][0] != self.recovery.step_count:
+        pages = [seen.pixels for seen in self.moments]
+        if self.moments[-1].step != self.recovery.step_count:
             pages.append(small(self.recovery.pixels()))
         return pages
 

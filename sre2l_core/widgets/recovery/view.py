@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
 from PIL import Image
 from torch import Tensor
 
-from sre2l_core.data import DatasetSpec
 from sre2l_core.figures import bars, encode
 from sre2l_core.stages.recover import Recovery
+from sre2l_core.widgets.recovery.frame import SIDE, Moment, RecoveryFrame, drawn, headings, moment
 
-COLUMNS = 10
-"""Images in a row where the classes do not say otherwise."""
-LARGE = 48
-"""From this resolution on half as many: these images want to be seen."""
-SIDE = 128
-"""CSS pixels of the crop."""
 ROW = {"flex_flow": "row wrap", "align_items": "flex-start"}
 """Layout of widgets side by side, as far as there is room."""
 NOTHING = encode.encoded(Image.new("LA", (1, 1)), "png")
 """A transparent pixel: an empty `src` would show a broken picture."""
-
-
-@dataclass(frozen=True)
-class RecoveryFrame:
-    """A moment of a recovery, encoded: made in the worker, shown later."""
-
-    images: encode.Frame
-    names: str
-    confidences: str
-    caption: str
-    crop: tuple[bytes, str]
-    """The picture and its format."""
-    crop_caption: str
-    recognised: float
-    """Share of the images that the teacher puts into their class."""
-    distances: list[float]
-    """BatchNorm mismatch by layer, mean over groups."""
 
 
 class ThrottledTeacher:
@@ -75,6 +50,8 @@ class RecoveryView(ipywidgets.VBox):
     def __init__(self, width: int, title: str = "") -> None:
         self._width = width
         self._teacher: ThrottledTeacher | None = None
+        self.latest: Moment | None = None
+        """What was seen last of a recovery."""
         self._names, self._cells = ipywidgets.HTML(), ipywidgets.HTML()
         self._caption, self.crop_caption = (ipywidgets.HTML().add_class("sre-caption") for _ in range(2))
         self.image = ipywidgets.Image(format="png").add_class("sre-grid").add_class("sre-pixels")
@@ -93,38 +70,13 @@ class RecoveryView(ipywidgets.VBox):
         """
         if self._teacher is None or self._teacher.recovery is not recovery:
             self._teacher = ThrottledTeacher(recovery)
-        probabilities, distances = self._teacher.ask(now=now)
-        pixels, spec, targets = recovery.pixels().cpu(), recovery.teacher.spec, recovery.targets
-        columns = columns_of(targets.tolist(), spec.resolution)
-        picture = encode.grid(pixels, columns, max_width=self._width)
-        names = short_names(spec, targets.tolist())
-        guesses = probabilities.argmax(1)
-        right = (guesses == targets).tolist()
-        words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
-        sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
-        rows = zip(names, sure, short_names(spec, guesses.tolist()), strict=True)
-        confidences = bars.cells(
-            sure,
-            columns,
-            label=words,
-            step=picture.tile,
-            size=picture.side,
-            good=right,
-            titles=[f"{name}: {share:.1%}, looks like {other}" for name, share, other in rows],
-            names=() if columns_are_classes(names, columns) else names,
-        )
-        box = recovery.views(max(recovery.step_count - 1, 0)).box[watched].tolist()
-        share = box[2] * box[3] / spec.resolution**2
-        return RecoveryFrame(
-            picture,
-            headings(names, picture),
-            confidences,
-            f"Bars: {words}.",
-            encode.outlined(pixels[watched], box, side=SIDE),
-            f"Image {watched + 1} ({html.escape(names[watched])}): the last step saw {share:.0%} of it.",
-            sum(right) / len(right),
-            distances.mean(1).tolist(),
-        )
+        self.latest = moment(recovery, self._teacher.ask(now=now))
+        return self.drawn(self.latest, recovery, watched, live=True)
+
+    def drawn(self, seen: Moment, recovery: Recovery, watched: int, *, live: bool) -> RecoveryFrame:
+        """A moment of a recovery, the present one or another."""
+        targets = recovery.targets.tolist()
+        return drawn(seen, recovery.teacher.spec, targets, width=self._width, watched=watched, live=live)
 
     def show(self, frame: RecoveryFrame) -> None:
         """Write a frame."""
@@ -159,37 +111,6 @@ class RecoveryView(ipywidgets.VBox):
         self.image.value = picture.data
         for part, text in ((self._names, names), (self._cells, cells), (self._caption, caption)):
             part.value = text  # ipywidgets sends only what has changed
-
-
-def columns_of(labels: Sequence[int], resolution: int) -> int:
-    """How many images of these classes stand in a row: one column a class, if that is a sensible width."""
-    classes = len(set(labels))
-    if resolution >= LARGE:
-        return min(len(labels), COLUMNS // 2)
-    return classes if 4 <= classes <= 2 * COLUMNS else min(len(labels), COLUMNS)
-
-
-def columns_are_classes(names: Sequence[str], columns: int) -> bool:
-    """Whether every column holds one class."""
-    return all(name == names[index % columns] for index, name in enumerate(names))
-
-
-def short_names(spec: DatasetSpec, labels: Sequence[int]) -> list[str]:
-    """Readable names of classes."""
-    return [spec.short_names[label] for label in labels]
-
-
-def headings(names: Sequence[str], picture: encode.Frame) -> str:
-    """Names over the columns of a picture, if every column holds one class."""
-    names = names[: picture.columns] if columns_are_classes(names, picture.columns) else []
-    style = "box-sizing: border-box; text-align: center; overflow: hidden; text-overflow: ellipsis; flex: none"
-    gap = picture.tile - picture.side
-    cells = (
-        f'<span style="{style}; width: {picture.side:.1f}px; margin-right: {gap:.1f}px" title="{html.escape(name)}">'
-        f"{html.escape(name)}</span>"
-        for name in names
-    )
-    return f'<div class="sre-caption" style="display: flex; white-space: nowrap">{"".join(cells)}</div>'
 
 
 def titled(title: str, widget: Any) -> Any:
