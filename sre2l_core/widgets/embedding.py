@@ -20,12 +20,12 @@ from sre2l_core.pictures import to_pil
 from sre2l_core.runtime import Runtime
 from sre2l_core.studies.live_map import LiveMap, MappedRecovery, first_group
 from sre2l_core.widgets.base.panel import LivePanel
-from sre2l_core.widgets.map_view import MapView, Moment
+from sre2l_core.widgets.map_view import MapMoment, MapView
 from sre2l_core.worker import Stage
 
 
 class _Frame(NamedTuple):
-    moment: Moment
+    moment: MapMoment
     recognised: float
     event: StepEvent
 
@@ -124,21 +124,21 @@ class EmbeddingPanel(LivePanel):
     def look(self, stage: MappedRecovery, event: StepEvent) -> _Frame:
         """Move the points a little towards where the images are now."""
         targets, points = stage.targets.tolist(), stage.place()
-        return _Frame(Moment(stage.map, targets, points, stage.pixels().cpu()), stage.recognised(), event)
+        return _Frame(MapMoment(stage.map, targets, points, stage.pixels().cpu()), stage.recognised(), event)
 
     def show(self, frame: _Frame) -> None:
         """Draw the map."""
         self._view.show(frame.moment)
         self._describe()
-        self._numbers.value = f"loss {frame.event.value('loss'):.3f} · teacher recognises {frame.recognised:.0%}"
+        self._numbers.say(f"loss {frame.event.value('loss'):.3f} · teacher recognises {frame.recognised:.0%}")
 
     def clear(self) -> None:
         """An empty map."""
         self._view.clear()
-        self._numbers.value = f"{self._per_class} real images a class (dots); condensed ones will be squares"
+        self._numbers.say(f"{self._per_class} real images a class (dots); condensed ones will be squares")
         self._about.value = ""
 
-    def _shown(self) -> Moment:
+    def _shown(self) -> MapMoment:
         if self._view.moment is None:
             raise RuntimeError(f"there is no map yet: {self.error or 'start the panel first'}")
         return self._view.moment

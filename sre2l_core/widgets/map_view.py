@@ -34,7 +34,7 @@ STYLE = """<style>
 
 
 @dataclass(frozen=True)
-class Moment:
+class MapMoment:
     """Real images and, among them, recovered ones as they were at one time."""
 
     map: LiveMap
@@ -72,7 +72,7 @@ class MapView(ipywidgets.VBox):
 
     def __init__(self, spec: DatasetSpec, on_choose: Callable[[int], Any]) -> None:
         self.spec, self._on_choose = spec, on_choose
-        self.moment: Moment | None = None
+        self.moment: MapMoment | None = None
         self._uid = f"sre-map-{id(self):x}"
         self._colours = ipywidgets.Dropdown(
             options=["class", "set"], description="colour by", tooltip="what the colours of the points tell", **CHOOSER
@@ -114,7 +114,7 @@ class MapView(ipywidgets.VBox):
             raise ConfigError(f"there are points 0 to {self._number.max}, got {value}.")
         self._number.value = value
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: MapMoment) -> None:
         """Draw the moving layer, and the still one when it is new."""
         before, self.moment = self.moment, moment
         if before is None or before.map is not moment.map or len(before.points) != len(moment.points):
@@ -142,14 +142,14 @@ class MapView(ipywidgets.VBox):
 
     def name(self, label: int) -> str:
         """Readable name of a class."""
-        return self.spec.class_names[label].split(",")[0]
+        return self.spec.short_names[label]
 
     def describe(self, point: int) -> str:
         """What a point is, in words."""
         moment = self._shown()
         return f"{SETS[point >= len(moment.map)]}, class {self.name(int(moment.labels[point]))}"
 
-    def _shown(self) -> Moment:
+    def _shown(self) -> MapMoment:
         if self.moment is None:
             raise RuntimeError("there is no map yet: start the panel first")
         return self.moment

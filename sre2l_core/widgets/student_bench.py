@@ -105,14 +105,14 @@ class StudentBench(LivePanel):
 
     def show(self, frame: _Frame) -> None:
         """Draw the curves; when the last student is done, add a row to the table."""
-        self._numbers.value = f"last step: {html.escape(frame.note)}"
+        self._numbers.say(f"last step: {frame.note}")
         self._curves.value = accuracy_view(frame.lines, frame.steps).html()
         if frame.rows and all(row["finished"] == row["seeds"] for row in frame.rows):
             self._keep(self.stage)
 
     def clear(self) -> None:
         """No curves; earlier tries stay."""
-        self._numbers.value = "The images are relabelled as they are then, and students learn from them."
+        self._numbers.say("The images are relabelled as they are then, and students learn from them.")
         self._curves.value = ""
         self._draw()
 

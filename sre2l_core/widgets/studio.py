@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sre2l_core.artifacts import Teacher
-from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
-from sre2l_core.errors import ArtifactError, ConfigError
+from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime, memory_in_use
@@ -24,10 +23,11 @@ from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.studies.closeup import Closeup, closeup
 from sre2l_core.studies.live_map import ITERATIONS, LAST_ITERATIONS, LiveMap
 from sre2l_core.widgets.base.status import button
-from sre2l_core.widgets.map_view import MapView, Moment
+from sre2l_core.widgets.map_view import MapMoment, MapView
 from sre2l_core.widgets.recover import RecoverStudio, StudioFrame
 from sre2l_core.widgets.recovery.inspector import Inspector
 from sre2l_core.widgets.recovery.panel import fitting, own_copy
+from sre2l_core.widgets.recovery.script import Script
 from sre2l_core.widgets.recovery.view import ROW, titled
 from sre2l_core.widgets.student_bench import StudentBench
 from sre2l_core.worker import State
@@ -40,9 +40,8 @@ NEAREST = 3
 
 @dataclass(frozen=True)
 class _Frame(StudioFrame):
-    moment: Moment
-    seen: Closeup | None
-    nearest: list[tuple[Tensor, str]]
+    moment: MapMoment
+    seen: tuple[Closeup, list[tuple[Tensor, str]]] | None
 
 
 class Studio(RecoverStudio):
@@ -76,8 +75,7 @@ class Studio(RecoverStudio):
         self._shown_data, self._per_class, runtime = data, per_class, runtime or Runtime.auto()
         self._live_map: LiveMap | None = None
         self._places: list[tuple[int, npt.NDArray[Any]]] = []
-        self._script: list[dict[str, Any]] = []
-        self._until: int | None = None
+        self._script = Script()
         self._map, self._inspector, self._opened = MapView(teacher.spec, self._choose_point), Inspector(), False
         students = recipe.validate
         self.bench = StudentBench(
@@ -91,6 +89,11 @@ class Studio(RecoverStudio):
         """Trains students on the images."""
         config = recipe.recover.but(ipc=1, group_images=1)
         super().__init__(teacher, config, data=data, runtime=runtime, folder=folder, name=name)
+        act = partial(self._keep, self.open_session)
+        again = button("Open session", "folder-open", act, "sre-open", "Run session.json of this folder again")
+        again.layout.width = "10em"
+        *before, said = self._kept.children
+        self._kept.children = (*before, again, said)
 
     def in_words(self) -> str:
         """What made the images, in a few words."""
@@ -100,28 +103,26 @@ class Studio(RecoverStudio):
 
     def start(self) -> bool:
         """Begin a new run with the present settings; False while there is one."""
-        self._script, self._until = [], None
+        self._script = Script()
         return super().start()
 
     def open_session(self, folder: str | Path | None = None) -> bool:
         """Run again what `export` kept: the settings at its start, and every change at its step, as far as it went.
 
         Raises:
-            ArtifactError: if there is no session, or it cannot be read.
-            ConfigError: if it was made with another teacher, or while a recovery runs.
+            ArtifactError: see `Script.read`.
+            ConfigError: see there; and while a recovery runs.
         """
         path = Path(folder or self._folder.value) / "session.json"
-        log = _session(path)
         with self._lock:
             if self.busy:
                 raise ConfigError("stop the recovery first, then open the session")
-            if log["teacher"] != self.teacher.id:
-                raise ConfigError(f"{path} was made with teacher {log['teacher']}, this studio has {self.teacher.id}.")
-            self.config = fitting(RecoverConfig.of(log["config"]), self.teacher.spec)
+            script = Script.read(path, self.teacher.id)
+            self.config = fitting(script.config or self.config, self.teacher.spec)
             self._show_config()
             self.reset()
-            self._script, self._until = list(log["changes"]), int(log["steps"])
-            self._say(f"{path} runs again")
+            self._script = script
+            self._said.tell(f"{path} runs again")
             return super().start()
 
     # What `LivePanel` asks for.
@@ -137,16 +138,16 @@ class Studio(RecoverStudio):
         kept.forget()
         self._live_map = kept
         stage = super().build()
-        if now := {one["field"]: one["new"] for one in self._script if one["step"] == 0}:
+        if now := self._script.due(0):
             stage.retune(**now)
         return stage
 
     def record(self, event: StepEvent) -> None:
         """Change what was changed at this step in a session that runs again, and pause where it ended."""
         super().record(event)
-        if due := {one["field"]: one["new"] for one in self._script if one["step"] == event.step}:
+        if due := self._script.due(event.step):
             self.change(**due)
-        if event.step == self._until and event.step < event.total:
+        if event.step == self._script.until and event.step < event.total:
             self.pause()
 
     def look(self, stage: Recovery, event: StepEvent) -> _Frame:
@@ -154,13 +155,9 @@ class Studio(RecoverStudio):
         assert self._live_map is not None  # made in `build`
         places = self._live_map.place(stage.images, LAST_ITERATIONS if stage.done else ITERATIONS).copy()
         pixels, targets = stage.pixels().cpu(), stage.targets.tolist()
-        moment = Moment(self._live_map, targets, places, pixels)
-        seen, nearest = None, list[tuple[Tensor, str]]()
-        if self._opened and (image := self.watched) < len(targets):
-            seen = closeup(self.teacher, pixels[image], targets[image], runtime=self._runtime)
-            rows = self._live_map.nearest(NEAREST)[image].tolist()
-            nearest = [(self._live_map.pixels[row], self._map.name(int(self._live_map.labels[row]))) for row in rows]
-        return _Frame(**vars(super().look(stage, event)), moment=moment, seen=seen, nearest=nearest)
+        moment = MapMoment(self._live_map, targets, places, pixels)
+        seen = self._seen(moment) if self._opened and self._timeline.follows else None
+        return _Frame(**vars(super().look(stage, event)), moment=moment, seen=seen)
 
     def show(self, frame: Any) -> None:
         """Write a frame."""
@@ -168,9 +165,9 @@ class Studio(RecoverStudio):
         self._places.append((self.event.step if self.event else 0, frame.moment.points))
         if self._timeline.follows:
             self._map.show(frame.moment)
-        if frame.seen is not None:
-            self._inspect(frame.seen, self.watched, frame.nearest)
-        self._numbers.value += f" · {memory_in_use(self._runtime.device) / 2**20:,.0f} MiB"
+            self._numbers.value += f" · {memory_in_use(self._runtime.device) / 2**20:,.0f} MiB"
+            if frame.seen is not None and self._opened:
+                self._inspect(*frame.seen)
 
     def clear(self) -> None:
         """An empty map, and nothing open."""
@@ -182,25 +179,21 @@ class Studio(RecoverStudio):
     # Inside.
 
     def _views(self) -> list[Any]:
-        images, *rest = super()._views()
-        opened = button("Open session", "folder-open", lambda: self._guarded(self.open_session), "sre-open",
-                        "Run session.json of this folder again")  # fmt: skip
-        opened.layout.width = "10em"
-        closely = ipywidgets.HBox([titled("Where the images lie", self._map), self._inspector], layout=ROW).add_class(
-            "sre-closely"
-        )
-        return [images, *rest, closely, titled("What a student learns from them", self.bench), opened]
+        closely = ipywidgets.HBox([titled("Where the images lie", self._map), self._inspector], layout=ROW)
+        closely.add_class("sre-closely")
+        return [*super()._views(), closely, titled("What a student learns from them", self.bench)]
 
     def _pick(self, image: int) -> None:
         self._opened = True
         super()._pick(image)
         self._watch(image + 1)  # also where it was watched already
 
-    def _watch(self, number: int) -> None:
-        super()._watch(number)
+    def _watch(self, image: int) -> None:
+        super()._watch(image)
         moment = self._map.moment
         if moment is not None and self._opened:
-            self._map.chosen = len(moment.map) + number - 1
+            self._map.chosen = len(moment.map) + image - 1
+            self._look_closely()
 
     def _choose_point(self, point: int) -> None:
         """A square opens its image; a real image is looked at as it is."""
@@ -212,7 +205,7 @@ class Studio(RecoverStudio):
                 self._guarded(lambda: self._pick(point - real))
             return None
         self._opened = False  # or the next frame would show an image again
-        if not self.busy or self.state is State.PAUSED:  # else the network is at work
+        if self._rests:
             seen = closeup(self.teacher, moment.image(point), int(moment.labels[point]), runtime=self._runtime)
             self._inspector.show(seen, self.teacher.spec, f"Point {point}: {self._map.describe(point)}")
         return None
@@ -222,31 +215,40 @@ class Studio(RecoverStudio):
         self._view.mark(-1)
         self._inspector.clear()
 
-    def _inspect(self, seen: Closeup, image: int, nearest: Sequence[tuple[Tensor, str]]) -> None:
-        past = [(step, pixels[image]) for step, pixels in self._snapshots]
+    def _look_closely(self) -> None:
+        """Open the watched image as it is shown; a run that goes on does so with its next frame."""
+        moment = self._map.moment
+        if self._opened and moment is not None and self._rests:
+            self._inspect(*self._seen(moment))
+
+    @property
+    def _rests(self) -> bool:
+        """Whether the network is at nobody's work."""
+        return self.state.over or self.state is State.PAUSED
+
+    def _seen(self, moment: MapMoment) -> tuple[Closeup, list[tuple[Tensor, str]]]:
+        """The watched image, and the real ones that are nearest to it on this map."""
+        image, real = self.watched, moment.map
+        seen = closeup(self.teacher, moment.pixels[image], moment.targets[image], runtime=self._runtime)
+        rows = real.nearest(NEAREST)[image].tolist() if self._timeline.follows else []
+        return seen, [(real.pixels[row], self._map.name(int(real.labels[row]))) for row in rows]
+
+    def _inspect(self, seen: Closeup, nearest: Sequence[tuple[Tensor, str]]) -> None:
+        image = self.watched
+        past = [(one[0], one[1][image]) for one in self._snapshots]
         title = f"Image {image + 1}, class {self.names[image]}"
         self._inspector.show(seen, self.teacher.spec, title, nearest=nearest, past=past)
 
     def _go_to(self, moment: int) -> None:
         super()._go_to(moment)
         now = self._map.moment
-        if now is None or not self._places:
+        if now is None:
             return
-        step, pixels = self._snapshots[moment]
-        points = self._places[-1][1]
-        if not self._timeline.follows:
+        if self._timeline.follows and isinstance(self._live, _Frame):
+            self._map.show(self._live.moment)
+        else:
+            step, pixels = self._snapshots[moment][:2]
             points = next((places for at, places in reversed(self._places) if at <= step), self._places[0][1])
-        self._map.show(Moment(now.map, now.targets, points, pixels))
-
-
-def _session(path: Path) -> dict[str, Any]:
-    """What `export` wrote of one recovery."""
-    try:
-        log = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}: press Export first, or name the folder of a session.") from None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}).") from None
-    if not (isinstance(log, dict) and {"teacher", "config", "changes", "steps"} <= log.keys()):
-        raise ArtifactError(f"{path} is not the session of one recovery: export one from the studio.")
-    return log
+            if pixels.shape == now.pixels.shape:  # else only small pictures were kept
+                self._map.show(MapMoment(now.map, now.targets, points, pixels))
+        self._look_closely()

@@ -80,7 +80,7 @@ class ValidatePanel(LivePanel):
         layout = {"flex_flow": "row wrap", "grid_gap": "8px 20px", "margin": "8px 0 0"}
         super().__init__(config, [curves, ipywidgets.HBox(below, layout=layout)], name=name)
         if self.temperatures:
-            self.controls["temperature"].layout.display = "none"
+            self.entry_of("temperature").layout.display = "none"
 
     @property
     def score(self) -> Score:
@@ -109,14 +109,14 @@ class ValidatePanel(LivePanel):
     def show(self, frame: _Frame) -> None:
         """Draw curves, table and classes."""
         self._frame = frame
-        self._numbers.value = f"last step: {html.escape(frame.note)}"
+        self._numbers.say(f"last step: {frame.note}")
         self._draw(frame)
 
     def clear(self) -> None:
         """Empty charts."""
         self._frame = None
         how = "made on the fly" if isinstance(self.labels, LiveLabels) else "stored"
-        self._numbers.value = f"{len(self.condensed)} condensed images, soft labels {how}"
+        self._numbers.say(f"{len(self.condensed)} condensed images, soft labels {how}")
         steps = self.config.epochs * batch_count(len(self.condensed), self.config.batch_size)
         self._draw(_Frame("", {}, [], {}, steps))
 
@@ -146,7 +146,7 @@ class ValidatePanel(LivePanel):
         self._html["table"].value = table(head, rows, caption="Result") if rows else ""
 
     def _classes_view(self, frame: _Frame) -> View:
-        names = [name.split(",")[0] for name in self.data.spec.class_names]
+        names = self.data.spec.short_names
         shown = widest_spread(frame.by_class, MAX_CLASSES)
         dots = class_dots(
             {name: {names[k]: float(values[k]) for k in shown} for name, values in frame.by_class.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,17 +15,18 @@ from sre2l_core.widgets.base.spots import SPOTS_STYLE
 from sre2l_core.worker import State
 
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
+IN_CODE = re.compile(r"^\w+Config(\.\w+)?: ")
+"""How an error of a config begins, for those who write code."""
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
-.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); }
+.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); overflow-wrap: anywhere; }
 .sre-panel .sre-caption, .sre-panel .sre-caption .widget-html-content { font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-heading { font-weight: 600; font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-status { font-variant-numeric: tabular-nums; }
 .sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
 .sre-panel progress { vertical-align: middle; margin: -2px 4px 0 0; }
-.sre-panel .widget-readout { text-align: left; min-width: 76px; margin-left: 10px; }
-.sre-panel .widget-readout.overflow { box-shadow: none; }
+.sre-panel .sre-entry .widget-slider > .widget-label { display: none; }
 .sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
 SPOTS</style>""".replace("SPOTS", SPOTS_STYLE)
@@ -104,6 +106,36 @@ def in_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
+class NumberLine(ipywidgets.HTML):
+    """What is known of the run now, in one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("sre-numbers")
+
+    def say(self, words: str) -> None:
+        """Write it."""
+        self.value = html.escape(words)
+
+
+class Said(ipywidgets.HTML):
+    """What was wrong with a field or a button, right beside it; takes no room while all is well."""
+
+    def __init__(self) -> None:
+        super().__init__(layout={"display": "none"})
+        self.add_class("sre-said").add_class("sre-caption")
+
+    def say(self, error: BaseException | str) -> None:
+        """Say what is wrong; an empty text says that nothing is."""
+        words = str(error).strip() or type(error).__name__ if isinstance(error, BaseException) else error
+        self.value = _alert(IN_CODE.sub("", words)) if words else ""
+        self.layout.display = None if words else "none"
+
+    def tell(self, words: str) -> None:
+        """Say what was done."""
+        self.value, self.layout.display = html.escape(words), None
+
+
 class ErrorLine(ipywidgets.HTML):
     """What went wrong, in one line with the details behind it; takes no room while all is well."""
 
@@ -112,11 +144,15 @@ class ErrorLine(ipywidgets.HTML):
         self.message = ""
         self.add_class("sre-error")
 
-    def say(self, error: BaseException | str, details: str = "") -> None:
-        """Say what went wrong; an empty text says that nothing did."""
+    def say(self, error: BaseException | str, details: str = "", *, beside: bool = False) -> None:
+        """Say what went wrong; an empty text says that nothing did; nothing is shown here if it is said `beside`."""
         self.message = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
-        text = f'<span role="alert" style="color: {ERROR_COLOUR}">{html.escape(self.message)}</span>'
+        text = _alert(self.message)
         if details:
             text += f"<details><summary>Details</summary><pre>{html.escape(details)}</pre></details>"
         self.value = text if self.message else ""
-        self.layout.display = None if self.message else "none"
+        self.layout.display = None if self.message and not beside else "none"
+
+
+def _alert(words: str) -> str:
+    return f'<span role="alert" style="color: {ERROR_COLOUR}">{html.escape(words)}</span>'
