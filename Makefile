@@ -33,8 +33,8 @@ lab: $(VENV)/.installed-lab  ## open JupyterLab on the quickstart notebook
 	[ "$$(id -u)" != 0 ] || root=--allow-root; \
 	exec $(BIN)/jupyter lab $$window $$root --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_ARGS)
 
-app: $(VENV)/.installed-app  ## open the recover lesson as a page without code, served by Voilà
-	@$(WINDOW); cd notebooks && exec $(abspath $(BIN))/voila 02_recover.ipynb $$window $(APP_ARGS)
+app: $(VENV)/.installed-app  ## open the studio as a page without code, served by Voilà
+	@$(WINDOW); cd notebooks && exec $(abspath $(BIN))/voila studio.ipynb $$window $(APP_ARGS)
 
 demo: $(VENV)/.installed-core  ## condense the digits end to end on the CPU; results in runs/demo
 	@$(BIN)/sre2l demo $(DEMO_ARGS)

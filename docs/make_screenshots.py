@@ -97,6 +97,23 @@ def readme() -> None:
         keep(notebook, 1, "side_by_side.png")
 
 
+def closely() -> None:
+    """The map and one image large, when the studio's images are done."""
+    with (
+        tempfile.TemporaryDirectory() as home,
+        serve(Path(home), ["studio.ipynb"], fast=False) as address,
+        browse(address, "studio.ipynb") as notebook,
+    ):
+        page = notebook.page
+        page.set_viewport_size({"width": 1800, "height": 1400})
+        notebook.run_all()
+        page.wait_for_function("() => /finished/.test(document.querySelector('.sre-status').textContent)")
+        page.get_by_role("button", name="image 4, class 3").click()
+        page.wait_for_timeout(1500)
+        page.locator(".sre-closely").scroll_into_view_if_needed()
+        page.locator(".sre-closely").screenshot(path=HERE / "images" / "studio_map.png")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="screenshots of the notebooks in a real JupyterLab")
@@ -105,7 +122,8 @@ def main() -> None:
     parser.add_argument("numbers", nargs="*", help="which notebooks, such as 01 04; all by default")
     given = parser.parse_args()
     if given.all is None:
-        return readme()
+        readme()
+        return closely()
     given.all.mkdir(parents=True, exist_ok=True)
     for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
         if not given.numbers or path.name[:2] in given.numbers:

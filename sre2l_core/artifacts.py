@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -236,16 +237,14 @@ class Score:
 
     def table(self) -> str:
         """The table as text, best viewed in a fixed-width font; also valid Markdown."""
-        lines = [
-            "| images | labels | student | n | steps | top-1 last (%) | best (%) |",
-            "|---|---|---|---|---|---|---|",
-        ]
+        lines = ["| images | labels | student | n | steps | top-1 last (%) | best (%) |", "|---" * 7 + "|"]
         for row in self.rows:
             (last, spread), (best, _) = row.mean_std(), row.mean_std("best")
-            cells = (row.data, row.labels, row.student, str(row.images), str(row.steps))
+            names = [in_markdown(name).replace("|", r"\|") for name in (row.data, row.labels, row.student)]
+            cells = (*names, str(row.images), str(row.steps))
             lines.append(f"| {' | '.join(cells)} | {100 * last:.1f} ± {100 * spread:.1f} | {100 * best:.1f} |")
         if precision := self.origin.get("precision"):
-            lines += ["", f"students trained in {precision}"]
+            lines += ["", f"students trained in {in_markdown(str(precision))}"]
         return "\n".join(lines)
 
     def save(self, folder: str | Path) -> None:
@@ -263,3 +262,12 @@ class Score:
         """Read a table back."""
         body = storage.read_manifest(Path(folder), "score")
         return cls(tuple(ScoreRow.from_json(row) for row in body["rows"]), body["origin"])
+
+
+def in_markdown(words: str) -> str:
+    """Words that stay words within Markdown: as code where they could be marks, elements or mathematics."""
+    words = " ".join(words.split())
+    if not re.search(r"[\\`*\[\]<>|&$]", words):
+        return words
+    fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    return f"{fence} {words} {fence}"

@@ -101,6 +101,11 @@ class LiveTSNE:
             raise DataError(f"{len(self.coordinates)} points are drawn, got features of {len(points)}: start anew.")
         self.affinities = joint_affinities(points, self.perplexity)
 
+    def place(self, rows: npt.NDArray[Any], coordinates: npt.NDArray[Any]) -> None:
+        """Put some points elsewhere, at rest."""
+        self.coordinates[rows] = coordinates
+        self._velocity[rows], self._gain[rows] = 0, 1
+
     def step(self, iterations: int = 10, *, hold: int = 0) -> None:
         """Descend for so many iterations; the first `hold` points attract and repel but keep their place."""
         rate = max(len(self.coordinates) / self.exaggeration / 4, 10.0)

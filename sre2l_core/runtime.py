@@ -176,6 +176,16 @@ class Runtime:
             return torch.cat(list(pool.map(of_part, parts)))
 
 
+def memory_in_use(device: torch.device) -> int:
+    """Bytes that this process holds: on a GPU those of the card, else of main memory; 0 where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    with suppress(OSError, ValueError, AttributeError):  # Linux
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
 def free_memory() -> int:
     """Bytes of main memory that may still be asked for; all there are, or no bound, where the system does not say."""
     with suppress(OSError, ValueError, StopIteration):  # Linux

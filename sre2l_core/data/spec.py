@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any, Self
 
@@ -51,6 +53,14 @@ class DatasetSpec:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    @cached_property
+    def short_names(self) -> tuple[str, ...]:
+        """Readable names up to the first comma, no two alike: where two would be, the id tells them apart."""
+        short = [name.split(",")[0].strip() or name for name in self.class_names]
+        count, pairs = Counter(short), zip(short, self.classes, strict=True)
+        names = tuple(name if count[name] == 1 else f"{name} ({one})" for name, one in pairs)
+        return names if len(set(names)) == len(names) else self.classes
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 
@@ -91,8 +92,8 @@ def cost_table(costs: Sequence[CodecCost], *, epochs: int, images: int) -> str:
     if not costs:
         return ""
     rows = [
-        (cost.codec, f"{cost.bytes_per_label:,}", _bytes(cost.total), f"{cost.per_image:.1f} ×", f"{cost.lost:.2%}")
-        for cost in costs
+        (html.escape(c.codec), f"{c.bytes_per_label:,}", _bytes(c.total), f"{c.per_image:.1f} ×", f"{c.lost:.2%}")
+        for c in costs
     ]
     head = ("codec", "bytes a label", "in all", "of the pixels", "label lost")
     return table(head, rows, caption=f"Storing {epochs:,} labels for each of {images:,} images")

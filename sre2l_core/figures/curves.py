@@ -8,6 +8,7 @@ from itertools import groupby
 
 from sre2l_core.figures.colours import of_number
 from sre2l_core.figures.svg import (
+    ACCENT,
     LETTER,
     WARNING,
     Axis,
@@ -36,6 +37,7 @@ def line_chart(
     *,
     label: str,
     marks: Marks = (),
+    cursor: float | None = None,
     log: bool = False,
     x_label: str = "",
     x_max: float | None = None,
@@ -50,6 +52,7 @@ def line_chart(
         series: name -> (x, y) points; NaN, and on a logarithmic scale what is not positive, leaves a gap.
         label: what the picture shows, for those who cannot see it.
         marks: (x, text) of changes; the text shows on hovering.
+        cursor: x of an upright line: what is looked at.
         log: logarithmic y axis.
         x_label: name of the x axis.
         x_max: right end of the x axis; the last point by default.
@@ -65,6 +68,9 @@ def line_chart(
     axis = Axis(46, 24, width - 10, height - 34, (0, right), (low, high), log)
     parts = frame(axis, ticks(low, high, log=log), x_ticks(right), x_label)
     parts += [_mark(axis, x, words) for x, words in marks]
+    if cursor is not None:
+        at = axis.across(cursor)
+        parts.append(rule(at, axis.top, at, axis.bottom, ACCENT, stroke_width=1.6, class_="sre-cursor"))
     styles = styles or [(of_number(number), number) for number in range(len(kept))]
     for (tint, pattern), points in zip(styles, kept.values(), strict=True):
         parts += [_line(axis, run, tint, stroke_dasharray=dash(pattern)) for run in _runs(points, log)]

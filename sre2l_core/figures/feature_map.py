@@ -65,6 +65,10 @@ class FeatureMap:
         label = f"map of {len(self.real)} real and {len(self.condensed)} condensed images by the teacher's features"
         return Drawing([FRAME, *self._dots(), *self._squares(), *self._legend()], WIDTH, HEIGHT, label)
 
+    def square_places(self) -> list[tuple[float, float]]:
+        """CSS pixels of the condensed images."""
+        return self._places[len(self.real) :]
+
     @cached_property
     def _places(self) -> list[tuple[float, float]]:
         """CSS pixels of every point: the real images fill the frame, and what strays stays at its edge."""

@@ -17,7 +17,7 @@ from sre2l_core.bn_stats import bn_statistics
 from sre2l_core.data import Dataset
 from sre2l_core.embed import features, tsne
 from sre2l_core.figures.colours import of_number, of_term
-from sre2l_core.figures.theme import FAINT, INK, LEGEND, middles, plain, show_images, subplots
+from sre2l_core.figures.theme import FAINT, INK, LEGEND, middles, plain, show_images, subplots, words
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource
 from sre2l_core.views import render
@@ -38,7 +38,8 @@ def images_figure(condensed: CondensedSet, data: Dataset, *, per_class: int = 10
     for axes, rows, title in zip(both, (made, real), ("condensed", "real"), strict=True):
         show_images(axes, rows)
         axes.set_title(f"{title}, {count} of each class", fontsize=10)
-    both[0].set_yticks(middles(len(labels), size), [_short(condensed.spec.class_names[label]) for label in labels])
+    names = condensed.spec.short_names
+    both[0].set_yticks(middles(len(labels), size), [words(names[label]) for label in labels])
     return figure
 
 
@@ -48,7 +49,9 @@ def losses_figure(log: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     names = dict.fromkeys([*terms.legend(), *log])  # a term that is not installed here is drawn as well
     for name in (name for name in names if name in log):
         steps, values = zip(*log[name], strict=True)
-        plain(axes).plot(steps, values, label=terms.legend().get(name, name), color=of_term(name), linewidth=1.4)
+        plain(axes).plot(
+            steps, values, label=words(terms.legend().get(name, name), 14), color=of_term(name), linewidth=1.4
+        )
     axes.set(yscale="log", xlabel="recovery step", ylabel="value (terms unweighted)")
     axes.legend(**LEGEND, fontsize=9, ncols=6, loc="lower left", bbox_to_anchor=(0, 1))
     axes.grid(True, axis="y", color=FAINT, linewidth=0.6)
@@ -74,14 +77,15 @@ def embedding_figure(
     points = tsne(features(teacher, images, runtime=runtime), seed=seed)
     classes = torch.cat([data.val.labels[rows], condensed.labels[kept]]).numpy()
     figure, axes = subplots(6.4, 5.2)
+    squares = []
     for number, label in enumerate(labels):
         colour, own = of_number(number), classes == label
         real, made = points[: len(rows)][own[: len(rows)]], points[len(rows) :][own[len(rows) :]]
         axes.scatter(real[:, 0], real[:, 1], s=9, color=colour, alpha=0.55, linewidths=0)
-        axes.scatter(made[:, 0], made[:, 1], color=colour, label=_short(spec.class_names[label]), **SQUARE)
-    axes.scatter([], [], s=9, color=INK, alpha=0.6, label="real")
-    axes.scatter([], [], color="none", label="condensed", **SQUARE)
-    axes.legend(**LEGEND, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        squares.append(axes.scatter(made[:, 0], made[:, 1], color=colour, **SQUARE))
+    both = [axes.scatter([], [], s=9, color=INK, alpha=0.6), axes.scatter([], [], color="none", **SQUARE)]
+    names = [*(words(spec.short_names[label]) for label in labels), "real", "condensed"]
+    axes.legend([*squares, *both], names, **LEGEND, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(xticks=[], yticks=[])
     axes.set_title("t-SNE of the teacher's features", fontsize=10)
     return figure
@@ -94,13 +98,13 @@ def rows_figure(rows: Mapping[str, Tensor], columns: Sequence[str] = (), *, titl
     side = max(0.62, min(size / 110, 0.9))
     figure, axes = subplots(side * count + 1.0, side * len(rows) + 0.4)
     show_images(axes, images)
-    names = [_short(name)[:13] for name in columns]
-    axes.set_yticks(middles(len(rows), size), list(rows))
+    names = [words(name.split(",")[0], 13) for name in columns]
+    axes.set_yticks(middles(len(rows), size), [words(name, 40) for name in rows])
     axes.set_xticks(middles(len(columns), size), names)
     axes.tick_params(labelsize=9, labeltop=True, labelbottom=False)
     if max(map(len, names), default=0) > 8:
         axes.tick_params(axis="x", labelsize=7)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(words(title, 80), fontsize=10)
     return figure
 
 
@@ -130,7 +134,7 @@ def bn_statistics_figure(
         axes.plot(running[order], color=INK, linewidth=1.8, label="remembered")
         for number, (name, found) in enumerate(seen.items()):
             values = getattr(found, kind)[0].cpu()[order]
-            axes.plot(values, ".", color=of_number(number), markersize=4, label=name)
+            axes.plot(values, ".", color=of_number(number), markersize=4, label=words(name))
         axes.set_title("mean" if kind == "mean" else "variance", fontsize=10)
         axes.set_xlabel("channel, by remembered value", fontsize=9)
         plain(axes).tick_params(labelsize=9)
@@ -153,7 +157,7 @@ def soft_label_figure(
     spec, ids, columns = condensed.spec, torch.tensor([index]), len(epochs) + 1
     figure, (pictures, bars) = subplots(2.3 * columns, 3.6, 2, columns, sharey="row", height_ratios=(1, 1.1))
     show_images(pictures[0], [condensed.images[ids]])
-    own = _short(spec.class_names[int(condensed.labels[index])])
+    own = words(spec.short_names[int(condensed.labels[index])])
     pictures[0].set_title(f"image of class {own}", fontsize=10)
     for number, epoch in enumerate(epochs):
         params, colour = labels.views(epoch), of_number(number)
@@ -167,24 +171,20 @@ def soft_label_figure(
         show_images(pictures[number + 1], [spec.to_uint8(crop)])
         pictures[number + 1].set_title(f"its crop in epoch {epoch + 1}", fontsize=10)
         pictures[number + 1].spines[:].set(color=colour, linewidth=2, visible=True)
-        _soft_label(bars[number + 1], share, spec.class_names, colour)
+        _soft_label(bars[number + 1], share, spec.short_names, colour)
     bars[0].set_axis_off()
     bars[1].tick_params(labelleft=True)
-    words = f"soft labels\nat temperature {temperature:g}"
-    bars[0].text(0.5, 0.5, words, ha="center", va="center", fontsize=10, color=INK, transform=bars[0].transAxes)
+    said = f"soft labels\nat temperature {temperature:g}"
+    bars[0].text(0.5, 0.5, said, ha="center", va="center", fontsize=10, color=INK, transform=bars[0].transAxes)
     return figure
 
 
 def _soft_label(axes: Axes, share: Tensor, class_names: Sequence[str], colour: str) -> None:
     """The ten likeliest classes as bars."""
     top = share.topk(min(10, len(share))).indices.sort().values
-    names = [_short(class_names[label]) for label in top.tolist()]
-    plain(axes).bar(names, share[top].numpy(), color=colour)
+    names = [words(class_names[label]) for label in top.tolist()]
+    plain(axes).bar(range(len(top)), share[top].numpy(), color=colour)
+    axes.set_xticks(range(len(top)), names)
     axes.tick_params(labelsize=8, length=2)
     if max(map(len, names)) > 2:
         axes.tick_params(axis="x", labelrotation=90)
-
-
-def _short(name: str) -> str:
-    """A class's readable name, up to the first comma."""
-    return name.split(",")[0]

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sre2l_core.figures.svg import LETTER, MUTED, Drawing, box, tag, text
+from sre2l_core.figures.svg import LETTER, MUTED, Drawing, box, escaped, tag, text
 
 WIDTH = 880
 """CSS pixels of a sheet at most: as wide as a page that shows notebooks leaves room for."""
@@ -93,8 +93,8 @@ def sheet(views: Sequence[View], title: str, *, subtitle: str = "") -> Drawing:
     width = round(max(inner.width, LETTER * len(subtitle)) + 2 * EDGE)
     height = round(top + inner.height + EDGE)
     parts = [
-        tag("title", html.escape(title)),
-        tag("desc", html.escape(inner.label)),
+        tag("title", escaped(title)),
+        tag("desc", escaped(inner.label)),
         tag("style", STYLE),
         box(0, 0, width, height, rx=4, fill=GROUND),
         text(subtitle, EDGE, EDGE + LINE - 3, font_size=12),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Self
@@ -27,6 +28,8 @@ GOOD = "var(--jp-success-color1, #388e3c)"
 FONT = "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 11px"
 LETTER = 6.4
 """CSS pixels of a letter, about; where it decides how much fits, so that no browser has to be asked."""
+UNSAYABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML document can hold: control characters, and halves of letters."""
 DASHES = ("", "6 3", "2 2", "8 3 2 3")
 
 
@@ -88,17 +91,27 @@ def _name(attribute: str) -> str:
 def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{round(value, 2):g}"
-    return str(value) if isinstance(value, int) else html.escape(str(value))
+    return str(value) if isinstance(value, int) else escaped(str(value))
+
+
+def escaped(words: str) -> str:
+    """Any words as the content of an element or the value of an attribute."""
+    return html.escape(sayable(words))
+
+
+def sayable(words: str) -> str:
+    """With a mark for each character that a drawing cannot hold."""
+    return UNSAYABLE.sub("\ufffd", words)
 
 
 def text(words: str, x: float, y: float, *, fill: str = INK, anchor: str | None = None, **more: object) -> str:
     """Words whose base line begins there; `anchor` "middle" or "end" puts that part of them there."""
-    return tag("text", html.escape(words), x=x, y=y, text_anchor=anchor, fill=fill, **more)
+    return tag("text", escaped(words), x=x, y=y, text_anchor=anchor, fill=fill, **more)
 
 
 def hover(words: str) -> str:
     """What the pointer says on the element that this is in."""
-    return tag("title", html.escape(words)) if words else ""
+    return tag("title", escaped(words)) if words else ""
 
 
 def rule(x1: float, y1: float, x2: float, y2: float, stroke: str = FAINT, **more: object) -> str:

@@ -18,10 +18,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sre2l_core.figures.encode import page
+from sre2l_core.figures.svg import cut, sayable
 
 INK = "#777777"
 FAINT = "#9e9e9e80"
 LEGEND: dict[str, Any] = {"frameon": False, "labelcolor": INK}
+LETTERS = 24
+"""Of a name: more leave a small figure no room for what they name."""
 
 
 def subplots(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -41,6 +44,11 @@ def plain(axes: Axes) -> Axes:
     """Axes without the lines above and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def words(name: str, most: int = LETTERS) -> str:
+    """A name, to be drawn letter by letter: a `$` in it begins no mathematics."""
+    return cut(sayable(name), most).replace("$", r"\$")
 
 
 def show_images(axes: Axes, rows: Sequence[Tensor]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from sre2l_core import storage
+from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import SRe2LError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.paper.difference import Difference
@@ -58,7 +59,7 @@ class Results:
             f"{self.entry.unit}; ours: mean ± standard deviation. Differences are of pairs, ± is their standard error.",
             "",
             *(self._sentence(claim) for claim in self.entry.claims),
-            *(f"- No value for {row}, {column}: {why}" for (row, column), why in self.failures.items()),
+            *(f"- No value for {row}, {column}: {in_markdown(why)}" for (row, column), why in self.failures.items()),
         ]
         return "\n".join(lines)
 

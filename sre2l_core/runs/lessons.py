@@ -1,15 +1,19 @@
-"""Ready-made beginnings for the notebooks: the settings of a lesson, and its teacher, whichever way it comes."""
+"""Ready-made beginnings for the notebooks: the settings of a lesson, its teacher, its images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from sre2l_core import presets
-from sre2l_core.artifacts import Teacher
+from sre2l_core import presets, storage
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import recover
 from sre2l_core.stages.squeeze import from_weights, squeeze
 
 FAST_EPOCHS, FAST_STEPS, FAST_IPC, FAST_SEEDS = 3, 20, 2, 2
@@ -53,3 +57,32 @@ def teacher_for(recipe: Recipe, *, data: Dataset | None = None, runtime: Runtime
     if recipe.squeeze.pretrained and data is None:
         return from_weights(recipe.squeeze.backbone, recipe.squeeze.pretrained)
     return squeeze(load_data(recipe.data) if data is None else data, recipe.squeeze, runtime=runtime)
+
+
+def images_for(
+    teacher: Teacher,
+    config: RecoverConfig,
+    *,
+    data: Dataset | None = None,
+    runtime: Runtime | None = None,
+    saved: str | Path = "runs/studio/condensed",
+    say: Callable[[str], object] = print,
+) -> CondensedSet:
+    """The set that somebody saved from the studio, where it belongs to this teacher; else one recovered now.
+
+    Args:
+        teacher: of the lesson.
+        config: how images are recovered where none were saved.
+        data: real data, for starts other than noise.
+        runtime: device and precision.
+        saved: where the studio saves.
+        say: told which it is.
+    """
+    folder = Path(saved)
+    if (folder / storage.MANIFEST).exists():
+        found = CondensedSet.load(folder)
+        if found.origin.get("teacher") == teacher.id:
+            say(f"{len(found)} images that were saved in {folder}")
+            return found
+        say(f"the images in {folder} are of another teacher: others are recovered")
+    return recover(teacher, config, data=data, runtime=runtime)

@@ -22,6 +22,10 @@ from sre2l_core.stages.recover import Recovery
 
 COMPONENTS = 30
 """Principal components of the real features that t-SNE sees."""
+NEIGHBOURS = 5
+"""Real images that say where a moving one belongs."""
+ASTRAY = 0.5
+"""Distance from there at which t-SNE has left a point behind, in standard deviations of the real images' places."""
 MAX_MOVING = 200
 """Recovered images on a live map."""
 ITERATIONS, LAST_ITERATIONS = 20, 150
@@ -85,21 +89,27 @@ class LiveMap:
     def place(self, images: Tensor, iterations: int = 10) -> npt.NDArray[Any]:
         """Take the present state of the moving images [M, C, H, W] (normalised) and move their points a little.
 
-        The first time, or when their number changes, each starts among its nearest real neighbours.
+        A new point starts among its nearest real neighbours. So does one that t-SNE left behind: it cannot cross an
+        island of other points, however clear its features have become.
         """
         self._moving = features(self.teacher, images.detach(), runtime=self.runtime)
         points = np.concatenate([self._project(self._real), self._project(self._moving)])
+        home = self.real[self.nearest(NEIGHBOURS).numpy()].mean(1).astype(self.real.dtype)
         with threadpool_limits(1):
             if self._live is None or len(self._live.coordinates) != len(points):
                 self._live = LiveTSNE(points, perplexity=self._perplexity)
                 self._live.iterations = self._live.early
-                near = torch.cdist(self._moving, self._real).topk(min(5, len(self)), largest=False).indices
-                start = self.real[near.numpy()].mean(1)
-                self._live.coordinates = np.concatenate([self.real, start]).astype(self.real.dtype)
+                self._live.coordinates = np.concatenate([self.real, home])
             else:
                 self._live.move(points)
+                away = np.linalg.norm(self.moving - home, axis=1) > ASTRAY * self.real.std()
+                self._live.place(np.flatnonzero(away) + len(self), home[away])
             self._live.step(iterations, hold=len(self))
         return self.moving
+
+    def nearest(self, count: int) -> Tensor:
+        """[M, count] rows of the real images with features nearest to those of each moving one, in order."""
+        return torch.cdist(self._moving, self._real).topk(min(count, len(self)), largest=False).indices
 
     def forget(self) -> None:
         """Take the moving images off the map."""

@@ -13,6 +13,7 @@ from sre2l_core.widgets.relabel import RelabelPanel
 from sre2l_core.widgets.short_recovery import ShortRecovery
 from sre2l_core.widgets.side_by_side import SideBySide
 from sre2l_core.widgets.squeeze import SqueezePanel
+from sre2l_core.widgets.studio import Studio
 from sre2l_core.widgets.validate import ValidatePanel
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ShortRecovery",
     "SideBySide",
     "SqueezePanel",
+    "Studio",
     "ValidatePanel",
     "control",
 ]

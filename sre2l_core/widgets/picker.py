@@ -35,7 +35,7 @@ class ImagePicker(ipywidgets.VBox):
         layout = ipywidgets.Layout(width=f"{SIDE}px", height=f"{SIDE}px", padding="0", margin="1px")
         style, self.buttons = ipywidgets.ButtonStyle(), []
         for number in range(count):
-            name = spec.class_names[int(condensed.labels[number])].split(",")[0]
+            name = spec.short_names[int(condensed.labels[number])]
             button = ipywidgets.Button(tooltip=f"image {number}, class {name}", layout=layout, style=style)
             button.on_click(lambda _, number=number: on_pick(number))
             self.buttons.append(button.add_class(uid).add_class(f"{uid}-{number}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 from typing import Any
 
@@ -40,13 +39,6 @@ SIGNS = {
     Freshness.MISSING: ("○ missing", svg.MUTED),
 }
 
-ROW_STYLE = """<style>
-.sre-pipeline .widget-inline-hbox { flex-flow: row wrap; height: auto; }
-.sre-pipeline .widget-inline-hbox .widget-label { text-align: left; line-height: 20px; }
-.sre-pipeline .widget-inline-hbox .slider-container { flex-basis: 60px; }
-</style>"""
-"""Labels over their controls: four stages side by side leave no room for a slider beside its label."""
-
 
 class PipelinePanel(LivePanel):
     """A `Workbench` with buttons: change a setting, see what it makes stale, run from any stage on.
@@ -72,7 +64,7 @@ class PipelinePanel(LivePanel):
         for stage in STAGES:
             boxes.append(self._box(stage))
         row = ipywidgets.HBox(boxes, layout={"flex_flow": "row wrap", "grid_gap": "8px", "align_items": "stretch"})
-        super().__init__(recipe.data, [ipywidgets.HTML(ROW_STYLE), row.add_class("sre-pipeline")], name=name)
+        super().__init__(recipe.data, [row.add_class("sre-pipeline")], name=name)
 
     def change_stage(self, stage: str, **values: Any) -> None:
         """Change settings of a stage, as its controls do; what they make stale is shown at once.
@@ -104,15 +96,14 @@ class PipelinePanel(LivePanel):
     def show(self, frame: StepEvent) -> None:
         """Say which stage runs, and draw the row."""
         numbers = [f"{name.replace('_', ' ')} {frame.value(name):.3g}" for name in frame.metrics]
-        note = [html.escape(frame.note)] if frame.note else []
-        self._numbers.value = " · ".join([f"<b>{frame.stage}</b>", *note, *numbers])
+        self._numbers.say(" · ".join(filter(None, [frame.stage, frame.note, *numbers])))
         self._draw()
 
     def clear(self) -> None:
         """What the bench holds now; resetting the panel keeps the artifacts."""
         data = self.bench.data
         images = f"{data.name}: {len(data.train):,} + {len(data.val):,} images"
-        self._numbers.value = html.escape(" · ".join([images, *data.notes]))
+        self._numbers.say(" · ".join([images, *data.notes]))
         self._draw()
 
     def picture(self) -> Drawing:
@@ -132,11 +123,8 @@ class PipelinePanel(LivePanel):
         controls = []
         for field in EDITED[stage]:
             widget = control(config, field).add_class(f"sre-{stage}-{field.replace('_', '-')}")
-            widget.style.description_width = "100%"
-            widget.layout.width = "98%"
-            self.listen(widget, partial(self.change_stage, stage), field)
             self.editors[stage, field] = widget
-            controls.append(widget)
+            controls.append(self.edit(widget, config, field, partial(self.change_stage, stage)))
         card = self._cards[stage] = ipywidgets.HTML().add_class(f"sre-card-{stage}")
         button = self.run_buttons[stage] = ipywidgets.Button(
             description="Run from here", icon="forward", tooltip=f"run {stage} and all stages after it",
@@ -154,6 +142,7 @@ class PipelinePanel(LivePanel):
             for (stage, field), widget in self.editors.items():
                 if widget.value != (value := getattr(getattr(self.bench.recipe, stage), field)):
                     set_value(widget, value)
+        self._show_entries()
 
     def _render(self) -> None:
         super()._render()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets
 from PIL import Image
@@ -20,20 +21,23 @@ from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.terms import all_terms
-from sre2l_core.widgets.recovery.charts import in_words, layers_chart, losses_chart
+from sre2l_core.widgets.recovery.charts import Charts, at_step, in_words, losses_chart
 from sre2l_core.widgets.recovery.choosers import Choosers, Timeline
-from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy, small
+from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, small
+from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy
 from sre2l_core.widgets.recovery.session import SessionPanel
-from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
+from sre2l_core.widgets.recovery.view import ROW, RecoveryView
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
 
 
-class _Frame(NamedTuple):
+@dataclass(frozen=True)
+class StudioFrame:
+    """What is shown of a moment."""
+
     images: RecoveryFrame
     losses: str
-    layers: str
     numbers: str
 
 
@@ -68,8 +72,9 @@ class RecoverStudio(SessionPanel):
         self.CONTROLS = (*self.LIVE, "ipc", "init")
         self._teachers = {teacher.backbone: teacher} if isinstance(teacher, Teacher) else dict(teacher)
         self._chosen, first = next(iter(self._teachers.items()))
-        self._live: RecoveryFrame | None = None
+        self._live: StudioFrame | None = None
         self._start: list[tuple[int, Tensor]] = []
+        self._cursor: int | None = None
         config = fitting(config or RecoverConfig(ipc=1, steps=300), first.spec)
         config = config.but(ipc=min(config.ipc, IMAGES), steps=max(1, config.steps))
         super().__init__(first, config, self._views(), folder=folder, data=data, runtime=runtime, name=name)
@@ -140,36 +145,37 @@ class RecoverStudio(SessionPanel):
 
     # What `LivePanel` asks for.
 
-    def look(self, stage: Recovery, event: StepEvent) -> _Frame:
+    def look(self, stage: Recovery, event: StepEvent) -> StudioFrame:
         """Encode images, curves and bars."""
         images = self._frame(self._view, stage, self.watched)
-        with self._lock:
-            losses = losses_chart(self._curves.points(), event.total, stage.changes)
-        return _Frame(images, losses, layers_chart(images.distances), in_words(event, images.recognised))
+        numbers = {name: event.value(name) for name in event.metrics}
+        return StudioFrame(images, self._losses(event.total), in_words(numbers, images.recognised))
 
-    def show(self, frame: _Frame) -> None:
-        """Write a frame; its images only where the timeline is at its end."""
-        self._live, follow = frame.images, self._timeline.follows
+    def show(self, frame: StudioFrame) -> None:
+        """Write a frame; where the timeline is not at its end, only the curves go on."""
+        self._live, follow = frame, self._timeline.follows
         with self.moved_by_code():
             self._timeline.extend(len(self._snapshots) - 1, follow=follow)
         if follow:
-            self._view.show(frame.images)
-        self._chart.value, self._layers.value, self._numbers.value = frame[1:]
+            self._write(frame)
+        else:
+            self._charts.losses.value = frame.losses
 
     def clear(self) -> None:
         """Forget curves, changes and snapshots; show what a run would start from."""
         super().clear()
-        self._start, self._live = [], None
+        self._start, self._live, self._cursor = [], None, None
         self._watched.max = len(self._labels)
         if starts.find(self.config.init).needs_data:
             self._view.blank("Press Start: this start is made from the data.")
         else:
             self._start = [(0, small(self.start_pixels()))]
-            self._show_past(0, f"The {self.config.init} that a run starts from.")
+            words = f"The {self.config.init} that a run starts from."
+            self._view.show_past(self._start[0][1], self.names, self.columns, words)
         with self.moved_by_code():
             self._timeline.extend(0, follow=True)
-        self._numbers.value = ""
-        self._layers.value, self._chart.value = layers_chart([]), losses_chart({}, self.config.steps)
+        self._numbers.say("")
+        self._charts.show(losses_chart({}, self.config.steps), [])
 
     def changed(self, changes: dict[str, Any]) -> None:
         """Show the start anew where another is chosen between runs."""
@@ -185,25 +191,22 @@ class RecoverStudio(SessionPanel):
     # Inside.
 
     def _views(self) -> list[Any]:
-        self._view, self._chart, self._layers = RecoveryView(WIDTH), ipywidgets.HTML(), ipywidgets.HTML()
-        self._chart.add_class("sre-loss")
-        self._layers.add_class("sre-layers")
+        self._view = RecoveryView(WIDTH, on_pick=self._pick)
+        self._charts = Charts()
         self._watched = ipywidgets.BoundedIntText(1, 1, 1, description="watch image", layout={"width": "160px"})
         self._watched.style.description_width = "92px"
-        beside = ipywidgets.VBox([self._watched.add_class("sre-watched"), self._view.crop_caption])
-        beside.layout.width = "180px"
-        crop = ipywidgets.HBox([self._view.crop, beside], layout={"margin": "0 0 0 12px"})
+        crop = self._view.beside(self._watched.add_class("sre-watched"))
         self._choosers, self._timeline = Choosers(list(self._teachers)), Timeline()
         self._teacher, self._classes = self._choosers.teacher, self._choosers.tags
         self.listen(self._teacher, self._choose_teacher, "name")
-        self.listen(self._classes, self._choose_classes, "tags")
+        self.listen(self._classes, self._choose_classes, "tags", self._choosers.said)
         self.listen(self._timeline.slider, self._go_to, "moment")
-        charts = [titled("Loss (terms unweighted)", self._chart), titled("BatchNorm mismatch by layer", self._layers)]
+        self.listen(self._watched, self._watch, "image")
         return [
             self._choosers,
             ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"}),
             self._timeline,
-            ipywidgets.HBox(charts, layout=ROW),
+            self._charts,
         ]
 
     def _choose_teacher(self, name: str) -> None:
@@ -218,23 +221,50 @@ class RecoverStudio(SessionPanel):
             self._choosers.show(self._chosen, self.teacher.spec, self.only_classes)
 
     @property
-    def _snapshots(self) -> list[tuple[int, Tensor]]:
+    def _snapshots(self) -> Sequence[Moment] | list[tuple[int, Tensor]]:
         """What the timeline shows: the run, or the start before it."""
         return self.tapes[""].moments if self.tapes else self._start
 
     def _go_to(self, moment: int) -> None:
-        if self._timeline.follows and self._live is not None:
-            self._view.show(self._live)
-            self._timeline.when.value = "live"
+        """Show everything as it was then, or as it is."""
+        if self._live is None or self.event is None:
             return
-        step, _ = self._snapshots[moment]
-        self._timeline.when.value = f"after step {step}"
-        self._show_past(moment, f"The images after step {step}.")
+        if self._timeline.follows:
+            self._cursor, self._timeline.when.value = None, "live"
+            self._write(replace(self._live, losses=self._losses(self.event.total)))
+            return
+        seen = self.tapes[""].moments[moment]
+        self._cursor, self._timeline.when.value = seen.step, f"after step {seen.step}"
+        images = self._view.drawn(seen, self.tapes[""].recovery, self.watched, live=False)
+        numbers = in_words(at_step(self._curves.points(), seen.step), images.recognised)
+        self._write(StudioFrame(images, self._losses(self.event.total), numbers))
 
-    def _show_past(self, moment: int, words: str) -> None:
-        self._view.show_past(self._snapshots[moment][1], self.names, self.columns, words)
+    def _pick(self, image: int) -> None:
+        self.watched = image
+
+    def _watch(self, image: int) -> None:
+        """Show the crop of another image at the moment that is shown."""
+        self._view.mark(image - 1)
+        if self._live is None or self._view.latest is None:
+            return
+        if not self._timeline.follows:
+            self._go_to(int(self._timeline.slider.value))
+            return
+        images = self._view.drawn(self._view.latest, self.tapes[""].recovery, self.watched, live=True)
+        self._live = replace(self._live, images=images)
+        self._write(self._live)
+
+    def _losses(self, steps: int) -> str:
+        with self._lock:
+            changes = self.recovery.changes if self.recovery else ()
+            return losses_chart(self._curves.points(), steps, changes, self._cursor)
+
+    def _write(self, frame: StudioFrame) -> None:
+        self._view.show(frame.images)
+        self._charts.show(frame.losses, frame.images.distances)
+        self._numbers.say(frame.numbers)
 
     def _render(self) -> None:
-        super()._render()
         if not self._closed:
             self._choosers.enable(not self.busy)
+        super()._render()

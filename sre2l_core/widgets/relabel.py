@@ -63,10 +63,11 @@ class RelabelPanel(LivePanel):
         self._keep = False
         """Whether the crops that are shown wait for others to take their place."""
         self._views: list[View] = []
-        self._slider = control(ValidateConfig(temperature=temperature), "temperature")
+        softness = ValidateConfig(temperature=temperature)
+        self._slider = control(softness, "temperature").add_class("sre-temperature")
         self._slider.continuous_update = True
-        self._slider.style.description_width = "7.5em"
-        self._slider.add_class("sre-temperature").observe(self._on_temperature, names="value")
+        entry = self.edit(self._slider, softness, "temperature", self._soften)
+        entry.layout.flex = "1 1 320px"
         self._number = ipywidgets.BoundedIntText(
             value=self._image, min=0, max=len(condensed) - 1, description="image", tooltip="id of the image to look at",
             style={"description_width": "7.5em"}, layout={"width": "14em"},
@@ -80,7 +81,7 @@ class RelabelPanel(LivePanel):
         whole, cards, *charts = self._html.values()
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 20px"}
         views = [
-            ipywidgets.HBox([self._number, self._slider], layout={"flex_flow": "row wrap", "align_items": "center"}),
+            ipywidgets.HBox([self._number, entry], layout={"flex_flow": "row wrap", "align_items": "center"}),
             ipywidgets.HBox([self._picker, whole], layout=wrap),
             cards,
             ipywidgets.HBox(charts, layout=wrap),
@@ -94,9 +95,7 @@ class RelabelPanel(LivePanel):
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        with self._lock:
-            ValidateConfig(temperature=value)
-            set_value(self._slider, float(value))
+        self._soften(value)
 
     @property
     def image(self) -> int:
@@ -163,9 +162,12 @@ class RelabelPanel(LivePanel):
             if fresh:
                 self.start()
 
-    def _on_temperature(self, change: dict[str, Any]) -> None:
+    def _soften(self, temperature: float) -> None:
         with self._lock:
-            self._temperature = float(change["new"])
+            self._temperature = ValidateConfig(temperature=temperature).temperature
+            with self.moved_by_code():
+                set_value(self._slider, self._temperature)
+            self._show_entries()
             self._guarded(self._draw)
 
     def _draw(self) -> None:
@@ -177,13 +179,13 @@ class RelabelPanel(LivePanel):
         self._html["whole"].value = whole.html()
         self._html["codecs"].value = cost_table(self.costs, epochs=self.config.epochs, images=len(self.condensed))
         if crops is None:
-            self._numbers.value = "Choose an image, or press Start." if self._run is None else "labelling …"
+            self._numbers.say("Choose an image, or press Start." if self._run is None else "labelling …")
             self._views = []
             for name in ("crops", "against", "agree"):
                 self._html[name].value = ""
             return
         temperature = self._temperature
-        self._numbers.value = (
+        self._numbers.say(
             f"{crops.same_top():.0%} of {len(crops)} crops have the same likeliest class · at T = {temperature:g} "
             f"two crops share {crops.mean_agreement(temperature):.0%} of their labels"
         )
@@ -197,8 +199,8 @@ class RelabelPanel(LivePanel):
         return self._names[int(self.condensed.labels[image])]
 
     @property
-    def _names(self) -> list[str]:
-        return [name.split(",")[0] for name in self.condensed.spec.class_names]
+    def _names(self) -> tuple[str, ...]:
+        return self.condensed.spec.short_names
 
     def _cards(self, crops: Crops) -> View:
         """A card for each crop: its pixels, and the five likeliest classes."""

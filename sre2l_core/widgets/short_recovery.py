@@ -14,8 +14,9 @@ from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.widgets.recovery.charts import in_words
-from sre2l_core.widgets.recovery.panel import CLASSES, RecoveryPanel, fitting, small
-from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView
+from sre2l_core.widgets.recovery.frame import RecoveryFrame, small
+from sre2l_core.widgets.recovery.panel import CLASSES, RecoveryPanel, fitting
+from sre2l_core.widgets.recovery.view import RecoveryView
 
 WIDTH = 760
 """CSS pixels for the images."""
@@ -64,17 +65,18 @@ class ShortRecovery(RecoveryPanel):
     def look(self, stage: Recovery, event: StepEvent) -> tuple[RecoveryFrame, str]:
         """Encode the images, and ask the teacher about them."""
         frame = self._frame(self._view, stage)
-        return frame, in_words(event, frame.recognised)
+        return frame, in_words({name: event.value(name) for name in event.metrics}, frame.recognised)
 
     def show(self, frame: tuple[RecoveryFrame, str]) -> None:
         """Write a frame."""
-        images, self._numbers.value = frame
+        images, words = frame
+        self._numbers.say(words)
         self._view.show(images)
 
     def clear(self) -> None:
         """Show the noise that a recovery would start from."""
         super().clear()
-        self._numbers.value = "press Start or move a slider"
+        self._numbers.say("press Start or move a slider")
         words = "The noise that each recovery starts from."
         self._view.show_past(self.start_pixels(), self.names, self.columns, words)
 

@@ -20,9 +20,11 @@ from sre2l_core.figures import colours, curves, encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import SIDES, Pair
 from sre2l_core.widgets.base.controls import control, set_value
-from sre2l_core.widgets.recovery.panel import IMAGES, fitting, small
+from sre2l_core.widgets.base.panel import GRID
+from sre2l_core.widgets.recovery.frame import RecoveryFrame, small
+from sre2l_core.widgets.recovery.panel import IMAGES, fitting
 from sre2l_core.widgets.recovery.session import SessionPanel
-from sre2l_core.widgets.recovery.view import ROW, RecoveryFrame, RecoveryView, titled
+from sre2l_core.widgets.recovery.view import ROW, RecoveryView, titled
 
 WIDTH = 400
 """CSS pixels for the images of a side."""
@@ -81,7 +83,7 @@ class SideBySide(SessionPanel):
         differing = config.but(**right)
         self._differs = {field: getattr(differing, field) for field in right}
         self._names = dict(zip(SIDES, names, strict=True))
-        self.right_controls = self._right_controls(differing)
+        self.right_controls, editors = self._right_controls(differing)
         """Field -> the right side's own control."""
         self._views = {side: RecoveryView(WIDTH, self._names[side]) for side in SIDES}
         self._chart = ipywidgets.HTML().add_class("sre-loss")
@@ -89,7 +91,7 @@ class SideBySide(SessionPanel):
         for view, column in zip(self._views.values(), columns, strict=True):
             view.layout.width, column.layout.margin = f"{WIDTH}px", "8px 16px 0 0"
         views = [
-            ipywidgets.HBox(list(self.right_controls.values()), layout=ROW),
+            ipywidgets.GridBox(editors, layout=GRID),
             ipywidgets.HBox(columns, layout=ROW),
             titled("Cross-entropy and BatchNorm mismatch of both", self._chart),
         ]
@@ -136,14 +138,15 @@ class SideBySide(SessionPanel):
         """Write both sides."""
         for side in SIDES:
             self._views[side].show(frame.images[side])
-        self._chart.value, self._numbers.value = frame.chart, frame.numbers
+        self._chart.value = frame.chart
+        self._numbers.say(frame.numbers)
 
     def clear(self) -> None:
         """Show nothing but what will be seen."""
         super().clear()
         for view in self._views.values():
             view.blank("Press Start: both sides begin with the same noise.")
-        self._numbers.value = ""
+        self._numbers.say("")
         self._chart.value = self._curve_chart(self.config.steps)
 
     def picture(self) -> Image.Image | None:
@@ -165,8 +168,9 @@ class SideBySide(SessionPanel):
             left += page.width + GAP
         return canvas
 
-    def _right_controls(self, config: RecoverConfig) -> dict[str, Any]:
-        made = {}
+    def _right_controls(self, config: RecoverConfig) -> tuple[dict[str, Any], list[Any]]:
+        """By field, and as they are shown."""
+        made, editors = {}, []
         for field in self._differs:
             try:
                 widget = control(config, field)
@@ -174,15 +178,16 @@ class SideBySide(SessionPanel):
                 continue  # no control can edit it: `change_right` can
             widget.description = f"{self._names['right']}: {field.replace('_', ' ')}"
             widget.style.description_width, widget.layout.width = "160px", "340px"
-            self.listen(widget, self.change_right, field)
             made[field] = widget.add_class(f"sre-right-{field.replace('_', '-')}")
-        return made
+            editors.append(self.edit(widget, config, field, self.change_right))
+        return made, editors
 
     def _show_config(self) -> None:
         super()._show_config()
         with self.moved_by_code():
             for field, widget in self.right_controls.items():
                 set_value(widget, self._differs[field])
+        self._show_entries()
 
     def _curve_chart(self, steps: int) -> str:
         names, points = terms.legend(), self._curves.points()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any, NamedTuple
 
 import ipywidgets
@@ -102,13 +101,13 @@ class SqueezePanel(LivePanel):
         """Draw all charts."""
         self._frame = frame
         self._draw(frame.training, frame.memory)
-        self._numbers.value = html.escape(_in_words(frame))
+        self._numbers.say(_in_words(frame))
 
     def clear(self) -> None:
         """Empty charts."""
         self._frame = None
         images = f"{self._network()} on {len(self.data.train):,} images of {self.data.name}"
-        self._numbers.value = html.escape(" · ".join([images, *self.data.notes]))
+        self._numbers.say(" · ".join([images, *self.data.notes]))
         steps = self.config.epochs * batch_count(len(self.data.train), self.config.batch_size)
         self._draw(TrainingCurves(steps), [])
 
@@ -145,7 +144,7 @@ class SqueezePanel(LivePanel):
             self._html[name].value = view.html()
 
     def _confusion_view(self, counts: Tensor | None) -> View:
-        title, names = "Validation images by class", [n.split(",")[0] for n in self.data.spec.class_names]
+        title, names = "Validation images by class", self.data.spec.short_names
         if counts is None:
             return View(title, notes=("appears after the first epoch",))
         few = len(names) <= MAX_CLASSES

@@ -27,12 +27,15 @@ from sre2l_core.studies.diagnose import widest_spread
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.worker import Stage
 
+Lines = list[list[tuple[float, float]]]
+"""(step, accuracy) pairs of each student of a row."""
+
 
 class _Frame(NamedTuple):
     """Copied in the worker, so that nothing moves while it is drawn."""
 
     note: str
-    curves: dict[str, list[list[tuple[float, float]]]]
+    curves: dict[str, Lines]
     rows: list[dict[str, Any]]
     by_class: dict[str, Tensor]
     steps: int
@@ -77,7 +80,7 @@ class ValidatePanel(LivePanel):
         layout = {"flex_flow": "row wrap", "grid_gap": "8px 20px", "margin": "8px 0 0"}
         super().__init__(config, [curves, ipywidgets.HBox(below, layout=layout)], name=name)
         if self.temperatures:
-            self.controls["temperature"].layout.display = "none"
+            self.entry_of("temperature").layout.display = "none"
 
     @property
     def score(self) -> Score:
@@ -101,23 +104,19 @@ class ValidatePanel(LivePanel):
 
     def look(self, stage: Classroom, event: StepEvent) -> _Frame:
         """Copy what is known."""
-        curves = {
-            name: [[(float(x), y) for x, y in zip(s.steps, s.top1, strict=True)] for s in students]
-            for name, students in stage.curves().items()
-        }
-        return _Frame(event.note, curves, stage.table(), stage.by_class(), stage.steps)
+        return _Frame(event.note, lines_of(stage), stage.table(), stage.by_class(), stage.steps)
 
     def show(self, frame: _Frame) -> None:
         """Draw curves, table and classes."""
         self._frame = frame
-        self._numbers.value = f"last step: {html.escape(frame.note)}"
+        self._numbers.say(f"last step: {frame.note}")
         self._draw(frame)
 
     def clear(self) -> None:
         """Empty charts."""
         self._frame = None
         how = "made on the fly" if isinstance(self.labels, LiveLabels) else "stored"
-        self._numbers.value = f"{len(self.condensed)} condensed images, soft labels {how}"
+        self._numbers.say(f"{len(self.condensed)} condensed images, soft labels {how}")
         steps = self.config.epochs * batch_count(len(self.condensed), self.config.batch_size)
         self._draw(_Frame("", {}, [], {}, steps))
 
@@ -130,7 +129,7 @@ class ValidatePanel(LivePanel):
         return sheet([*views, *([self._views["classes"]] if self.by_class else [])], "Accuracy of the students")
 
     def _draw(self, frame: _Frame) -> None:
-        self._views = {"curves": _curves_view(frame), "classes": self._classes_view(frame)}
+        self._views = {"curves": accuracy_view(frame.curves, frame.steps), "classes": self._classes_view(frame)}
         self._html["curves"].value = self._views["curves"].html()
         self._html["classes"].value = self._views["classes"].html() if frame.by_class else ""
         numbers = {name: number for number, name in enumerate(frame.curves)}
@@ -147,7 +146,7 @@ class ValidatePanel(LivePanel):
         self._html["table"].value = table(head, rows, caption="Result") if rows else ""
 
     def _classes_view(self, frame: _Frame) -> View:
-        names = [name.split(",")[0] for name in self.data.spec.class_names]
+        names = self.data.spec.short_names
         shown = widest_spread(frame.by_class, MAX_CLASSES)
         dots = class_dots(
             {name: {names[k]: float(values[k]) for k in shown} for name, values in frame.by_class.items()},
@@ -160,13 +159,22 @@ class ValidatePanel(LivePanel):
         return View("Each class, students that are done", dots, ("Rings: real images. Colours as above.",))
 
 
-def _curves_view(frame: _Frame) -> View:
+def lines_of(classroom: Classroom) -> dict[str, Lines]:
+    """Row -> the accuracy of each of its students against its steps."""
+    return {
+        name: [[(float(x), y) for x, y in zip(one.steps, one.top1, strict=True)] for one in students]
+        for name, students in classroom.curves().items()
+    }
+
+
+def accuracy_view(lines: dict[str, Lines], steps: int) -> View:
+    """Accuracy of the students on real images while they learn."""
     chart = seed_chart(
-        frame.curves, label="accuracy of the students on real images against their optimiser steps",
-        x_label="optimiser step of each student", x_max=frame.steps, y_range=(0, 1), width=820,
+        lines, label="accuracy of the students on real images against their optimiser steps",
+        x_label="optimiser step of each student", x_max=steps, y_range=(0, 1), width=820,
     )  # fmt: skip
-    seeds = max((len(lines) for lines in frame.curves.values()), default=0)
-    known = any(line for lines in frame.curves.values() for line in lines)
+    seeds = max((len(each) for each in lines.values()), default=0)
+    known = any(line for each in lines.values() for line in each)
     notes = (f"Thick: mean of {seeds} seeds; thin: each seed.",) if seeds > 1 and known else ()
     return View("Share of real validation images recognised", chart, notes)
 

@@ -60,7 +60,7 @@ def test_sliders_dragged_during_a_run_reach_pixels_and_log(running: Notebook) ->
     assert crop == "crop_scale"
     assert 0.5 < scale[0] < 1
     assert weight == ("alpha_bn", 0.0)
-    assert running.page.locator(".sre-alpha-bn .widget-readout").first.inner_text() == "off"
+    assert running.page.locator(".sre-entry-alpha-bn input").first.input_value() == "off"
     moves(running)
     running.until(lambda: running.page.locator(".sre-loss").first.locator(".sre-mark").count() == 2)
     running.picture("recover-dragged")

@@ -102,3 +102,17 @@ def test_a_spec_that_contradicts_itself_is_refused(changes):
 def test_wrong_channels_or_dtype_are_named(images):
     with pytest.raises(DataError, match=r"toy: .*\(got"):
         SPEC.normalize(images)
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("crane, a bird", "jay"), ("crane", "jay")),
+        (("crane, a bird", "crane, a machine"), ("crane (n1)", "crane (n2)")),
+        ((", crane", "crane"), (", crane", "crane")),
+        (("crane", "crane", "crane (n2)"), ("n1", "n2", "n3")),
+    ],
+)
+def test_short_names_tell_classes_apart(names, short):
+    classes = ("n1", "n2", "n3")[: len(names)]
+    assert DatasetSpec("birds", classes, 1, 8, (0.5,), (0.5,), names).short_names == short

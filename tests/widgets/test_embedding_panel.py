@@ -51,23 +51,23 @@ def test_an_image_of_the_map_lands_on_itself(tiny_teacher: Teacher, tiny_data: D
 
 
 def test_runs_a_recovery_and_draws_it(panel: EmbeddingPanel) -> None:
-    assert "nothing yet" in panel._still.value
+    assert "nothing yet" in panel._view._still.value
     panel.start()
     assert panel.wait(SOON) is State.FINISHED
     assert panel.error == ""
     assert panel.points.shape == (30, 2)
     assert panel.labels.tolist()[20:] == panel.stage.targets.tolist()
-    assert panel._still.value.count('class="pt"') == 20
-    assert panel._moving.value.count('class="pt"') == 10
-    assert "30 real" not in panel._still.value
-    assert "20 real images" in panel._still.value
-    assert len(panel._moving.value) < 60_000
+    assert panel._view._still.value.count('class="pt"') == 20
+    assert panel._view._moving.value.count('class="pt"') == 10
+    assert "30 real" not in panel._view._still.value
+    assert "20 real images" in panel._view._still.value
+    assert len(panel._view._moving.value) < 60_000
     assert "teacher recognises" in panel.status
     for picture in (panel.picture(), panel.final()):
         assert picture.width > 300
         assert picture.count('class="pt"') == 30
         assert "<image" not in picture
-    marks = re.findall(r'<rect x="[^"]+" y="[^"]+" width="9"', panel._moving.value)
+    marks = re.findall(r'<rect x="[^"]+" y="[^"]+" width="9"', panel._view._moving.value)
     assert len(marks) == 10
     assert all(mark in panel.picture() for mark in marks)
     assert not all(mark in panel.final() for mark in marks)
@@ -91,7 +91,7 @@ def test_a_point_shows_its_image(panel: EmbeddingPanel) -> None:
     assert "Point 25" in panel._about.value
     assert "condensed, class" in panel._about.value
     assert panel.image_of(25).equal(panel.stage.pixels().cpu()[5])
-    panel._number.value = 3
+    panel._view._number.value = 3
     assert "real, class" in panel._about.value
     assert panel.image_of(3).equal(panel._map.pixels[3])
     panel.chosen = -1
@@ -103,10 +103,10 @@ def test_a_point_shows_its_image(panel: EmbeddingPanel) -> None:
 def test_colours_tell_class_or_set(panel: EmbeddingPanel) -> None:
     panel.start()
     panel.wait(SOON)
-    assert ">ant<" in panel._still.value
+    assert ">ant<" in panel._view._still.value
     panel.colour_by = "set"
-    assert ">ant<" not in panel._still.value
-    assert ">condensed<" in panel._still.value
+    assert ">ant<" not in panel._view._still.value
+    assert ">condensed<" in panel._view._still.value
     with pytest.raises(ConfigError, match="class or set"):
         panel.colour_by = "taste"
 

@@ -80,8 +80,8 @@ def test_recovers_as_without_a_panel(studio: RecoverStudio, tiny_teacher: Teache
     for part in ("cross-entropy", "R_BN", "recognises"):
         assert part in studio.status
     assert [step for step, _ in studio.curves["loss"]] == list(range(1, 41))
-    assert "Loss by term" in studio._chart.value
-    assert "mismatch of 2 layers" in studio._layers.value
+    assert "Loss by term" in studio._charts.losses.value
+    assert "mismatch of 2 layers" in studio._charts.layers.value
     assert "of it." in studio._view.crop_caption.value
 
 
@@ -91,7 +91,7 @@ def test_changes_are_logged_marked_and_replayed(studio: RecoverStudio, tiny_teac
     steps = [change["step"] for change in log["changes"]]
     assert steps == sorted(steps)
     assert steps[0] >= 3
-    assert studio._chart.value.count("sre-mark") == 5
+    assert studio._charts.losses.value.count("sre-mark") == 5
     config = RecoverConfig.of(log["config"])
     assert (config.alpha_bn, config.steps) == (1.0, 100_000)
     again = replay(tiny_teacher, config, log["changes"], until=log["steps"], runtime=cpu)
@@ -210,7 +210,7 @@ def test_frames_are_small(studio: RecoverStudio) -> None:
     studio.start()
     studio.wait(SOON)
     assert len(studio._view.image.value) <= 60_000
-    for part in (studio._chart, studio._layers, studio._view._cells):
+    for part in (studio._charts.losses, studio._charts.layers, studio._view._cells):
         assert len(part.value) <= 20_000
 
 
@@ -376,9 +376,9 @@ def test_a_new_term_gets_a_slider_a_curve_and_a_legend(
     assert slider.value == studio.recovery.config.alpha_mean == 50
     assert [change["new"] for change in studio.log["changes"]] == [0.2, 50]
     assert len(studio.curves[new_term]) == studio.recovery.step_count - studio.log["changes"][0]["step"]
-    for text in (studio.status, studio._chart.value):
+    for text in (studio.status, studio._charts.losses.value):
         assert "mean brightness" in text
-    line = re.search(rf'<polyline[^>]* stroke="{colours.of_term(new_term)}"', studio._chart.value)
+    line = re.search(rf'<polyline[^>]* stroke="{colours.of_term(new_term)}"', studio._charts.losses.value)
     assert line, "no curve in the colour of the term"
     studio.close()
 
@@ -405,3 +405,48 @@ def test_a_class_that_the_teacher_does_not_know_is_refused(tiny_teacher: Teacher
     for make in (lambda: RecoverStudio(tiny_teacher, config), lambda: SideBySide(tiny_teacher, config, {"lr": 1})):
         with pytest.raises(ConfigError, match="eel"):
             make()
+
+
+def test_the_timeline_moves_everything(studio: RecoverStudio, cpu: Runtime) -> None:
+    """At every moment: what `replay` up to it gives, images, confidences, mismatch and crop alike."""
+    studio.watched = 2
+    studio.start()
+    studio.wait(SOON)
+    live = everything(studio)
+    studio._timeline.slider.set_state({"value": 5})
+    recovery = replay(studio.teacher, RecoverConfig.of(studio.log["config"]), [], until=5, runtime=cpu)
+    probabilities, distances = recovery.measure()
+    sure = probabilities.gather(1, recovery.targets[:, None])[:, 0].tolist()
+    for name, share in zip(("ant", "bee", "cat", "dog", "eel"), sure, strict=True):
+        assert f"<title>{name}: {share:.1%}" in studio._view._cells.value
+    for layer, mismatch in enumerate(distances.mean(1).tolist(), 1):
+        assert f"<title>layer {layer}: {mismatch:.3g}" in studio._charts.layers.value
+    box = recovery.views(4).box[2].tolist()
+    assert f"step 5 saw {box[2] * box[3] / 64:.0%}" in studio._view.crop_caption.value
+    shown = Image.open(io.BytesIO(studio._view.image.value)).convert("RGB").crop((0, 0, 8, 8))
+    assert shown.tobytes() == recovery.pixels()[0].permute(1, 2, 0).contiguous().numpy().tobytes()
+    assert f"total {dict(studio.curves['loss'])[5]:.3g}" in studio.status
+    assert 'class="sre-cursor"' in studio._charts.losses.value
+    assert all(old != new for old, new in zip(live, everything(studio), strict=True))
+    studio._timeline.slider.set_state({"value": 0})
+    assert "the first step will see" in studio._view.crop_caption.value
+    studio._timeline.slider.set_state({"value": 40})
+    assert everything(studio) == live
+
+
+def everything(studio: RecoverStudio) -> list[object]:
+    view = studio._view
+    parts = (view.image, view._cells, view._caption, view.crop, view.crop_caption, studio._charts.losses, studio._charts.layers)
+    return [studio.status, studio._timeline.when.value, *(part.value for part in parts)]
+
+
+def test_another_image_is_watched_at_the_moment_that_is_shown(studio: RecoverStudio) -> None:
+    studio.start()
+    studio.wait(SOON)
+    before = studio._view.crop.value
+    studio._watched.set_state({"value": 4})
+    assert "Image 4 (dog): the last step saw" in studio._view.crop_caption.value
+    assert studio._view.crop.value != before
+    studio._timeline.slider.set_state({"value": 7})
+    studio._watched.set_state({"value": 2})
+    assert "Image 2 (bee): step 7 saw" in studio._view.crop_caption.value

@@ -14,6 +14,15 @@ from sre2l_core.registry import catalogue
 
 CONTROL_WIDTH, LABEL_WIDTH = "276px", "100px"
 """Three controls stand side by side in a window of 1280 pixels; every label fits."""
+NUMBERS = (
+    ipywidgets.SelectionSlider,
+    ipywidgets.IntSlider,
+    ipywidgets.FloatSlider,
+    ipywidgets.IntRangeSlider,
+    ipywidgets.FloatRangeSlider,
+    ipywidgets.BoundedIntText,
+)
+"""Controls of numbers: they get a field to type into."""
 JAVASCRIPT_MAX = 2**53 - 1
 """Above it a browser rounds whole numbers."""
 
@@ -49,7 +58,7 @@ def control(config: Config, name: str) -> Any:
 def set_value(widget: Any, value: Any) -> None:
     """Set a control from code: one that does not reach so far is extended."""
     if isinstance(widget, ipywidgets.SelectionSlider):
-        widget.options = _named({number for _, number in widget.options} | {value})
+        widget.options = _named({*widget.steps, value})
     elif isinstance(widget, ipywidgets.Dropdown) and value not in widget.options:
         widget.options = (*widget.options, value)
     elif hasattr(widget, "min"):
@@ -88,7 +97,10 @@ def _slider(field: FieldInfo, shown: Shown, common: dict[str, Any]) -> Any:
     common["continuous_update"] = False
     if shown.log:
         off = {0.0} if _bounds(field).get("ge") == 0 else set()
-        return ipywidgets.SelectionSlider(options=_named(off | {*ladder(low, high)}), **common)
+        steps = off | {*ladder(low, high)}
+        slider = ipywidgets.SelectionSlider(options=_named(steps), **common)
+        slider.steps = frozenset(steps)
+        return slider
     whole = int in (field.annotation, *get_args(field.annotation))
     ends = {"min": low, "max": high, "step": shown.step or (1 if whole else (high - low) / 100)}
     if get_origin(field.annotation) is tuple:

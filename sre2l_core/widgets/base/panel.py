@@ -22,12 +22,15 @@ from typing import Any
 import ipywidgets
 
 from sre2l_core.config import Config
-from sre2l_core.widgets.base.controls import CONTROL_WIDTH, control, set_value
+from sre2l_core.widgets.base.controls import NUMBERS, control, set_value
+from sre2l_core.widgets.base.entry import NumberEntry
 from sre2l_core.widgets.base.running import RunBox
+from sre2l_core.widgets.base.status import Said
 
 MAX_FPS = 9
 """Upper bound on frames a second: enough to look alive, and each costs the worker time."""
-GRID = {"grid_template_columns": f"repeat(auto-fill, {CONTROL_WIDTH})", "grid_gap": "0 6px", "align_items": "center"}
+COLUMNS = "repeat(auto-fit, minmax(min(100%, 380px), 1fr))"
+GRID = {"grid_template_columns": COLUMNS, "grid_gap": "0 6px", "align_items": "flex-start", "width": "100%"}
 
 
 class Setting:
@@ -57,6 +60,7 @@ class LivePanel(RunBox):
     """Config fields that get a control."""
     LIVE: tuple[str, ...] = ()
     """Those of them that may change while it runs; the others count from the next start."""
+    _entries: tuple[NumberEntry, ...] = ()
 
     def __init__(
         self, config: Config, views: Sequence[Any], *, name: str | None = None, max_fps: float = MAX_FPS
@@ -64,9 +68,8 @@ class LivePanel(RunBox):
         self.config, self._by_code = config, False
         self.controls = {field: self._control(field) for field in self.CONTROLS}
         """Field -> the widget that shows it."""
-        super().__init__(
-            ipywidgets.GridBox(list(self.controls.values()), layout=GRID), views, name=name, max_fps=max_fps
-        )
+        editors = [self.entry_of(field) for field in self.controls]
+        super().__init__(ipywidgets.GridBox(editors, layout=GRID), views, name=name, max_fps=max_fps)
 
     def change(self, **values: Any) -> None:
         """Set config fields, move their controls, and retune the run with those that may change while it runs.
@@ -76,6 +79,7 @@ class LivePanel(RunBox):
         """
         with self._lock:
             config, before = self.config.but(**values), self.config
+            self.check(config)
             new = {field: getattr(config, field) for field in values}
             changes = {field: value for field, value in new.items() if value != getattr(before, field)}
             self.config = config
@@ -85,6 +89,14 @@ class LivePanel(RunBox):
             if changes:
                 self.changed(changes)
 
+    def entry_of(self, field: str) -> Any:
+        """What is shown of the control of a field: the control itself, or with a field to type into."""
+        widget = self.controls[field]
+        return next((entry for entry in self._entries if entry.widget is widget), widget)
+
+    def check(self, config: Config) -> None:
+        """Raise `ConfigError` for settings that make no sense in this panel; called before a change."""
+
     def changed(self, changes: dict[str, Any]) -> None:
         """React to settings that were changed; called under the lock."""
 
@@ -92,8 +104,13 @@ class LivePanel(RunBox):
         """What of these changes the stage is told while it runs, by its own names."""
         return {field: value for field, value in changes.items() if field in self.LIVE}
 
-    def listen(self, widget: Any, act: Callable[..., Any], field: str) -> None:
-        """Call `act(field=value)` when a person moves a widget; what is refused is said, and the widget goes back."""
+    def listen(
+        self, widget: Any, act: Callable[..., Any], field: str, beside: Said | NumberEntry | None = None
+    ) -> None:
+        """Call `act(field=value)` when a person moves a widget; what is refused is said, and the widget goes back.
+
+        Where it is said: `beside` the widget, or under the buttons.
+        """
 
         def heard(change: dict[str, Any]) -> None:
             with self._lock:
@@ -103,11 +120,27 @@ class LivePanel(RunBox):
                     if self._run is None:
                         self._complain("")
                     act(**{field: change["new"]})
+                    for said in (*self._entries, *([beside] if beside else [])):
+                        said.say("")
                 except Exception as error:  # the front end would swallow it
-                    self._complain(error)
+                    self._error.say(error, beside=beside is not None)
+                    if beside is not None:
+                        beside.say(str(error))
                     self._show_config()
 
         widget.observe(heard, names="value")
+
+    def edit(self, widget: Any, config: Config, name: str, act: Callable[..., Any]) -> Any:
+        """Let people move the widget of a setting, and type numbers beside it; returns what is to be shown."""
+        if not isinstance(widget, NUMBERS):
+            self.listen(widget, act, name)
+            return widget
+        entry = NumberEntry(widget, config, name)
+        self._entries += (entry,)
+        self.listen(widget, act, name, entry)
+        for number, field in enumerate(entry.fields):
+            self.listen(field, lambda typed, n=number: act(**{name: entry.parsed(n, typed)}), "typed", entry)
+        return entry
 
     @contextmanager
     def moved_by_code(self) -> Iterator[None]:
@@ -123,7 +156,7 @@ class LivePanel(RunBox):
         if not hasattr(type(self), field):
             setattr(type(self), field, Setting(field))
         widget = control(self.config, field).add_class(f"sre-{field.replace('_', '-')}")
-        self.listen(widget, self.change, field)
+        self.edit(widget, self.config, field, self.change)
         return widget
 
     def _show_config(self) -> None:
@@ -131,8 +164,16 @@ class LivePanel(RunBox):
             for field, widget in self.controls.items():
                 if widget.value != (value := getattr(self.config, field)):
                     set_value(widget, value)
+        self._show_entries()
+
+    def _show_entries(self) -> None:
+        """Write into the fields what the sliders show."""
+        with self.moved_by_code():
+            for entry in () if self._closed else self._entries:
+                entry.show()
 
     def _render(self) -> None:
-        super()._render()
         for field, widget in () if self._closed else self.controls.items():
             widget.disabled = self.busy and field not in self.LIVE
+        self._show_entries()
+        super()._render()  # the state comes last: whoever sees it finds the rest in order

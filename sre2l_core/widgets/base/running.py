@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import ipywidgets
 
 from sre2l_core.events import StepEvent
-from sre2l_core.widgets.base.status import STYLE, ErrorLine, RunBar
+from sre2l_core.widgets.base.status import STYLE, ErrorLine, NumberLine, RunBar
 from sre2l_core.widgets.base.still import StillBox
 from sre2l_core.widgets.base.tree import close_all, serialise
 from sre2l_core.worker import Run, Stage, State
@@ -44,7 +44,7 @@ class RunBox(StillBox):
         acts = (lambda: self.resume() or self.start(), self.pause, self.stop, self.reset)
         self._bar = RunBar(*(partial(self._guarded, act) for act in acts))
         self.start_button, self.pause_button, self.stop_button, self.reset_button = self._bar.buttons
-        self._numbers, self._error = ipywidgets.HTML().add_class("sre-numbers"), ErrorLine()
+        self._numbers, self._error = NumberLine(), ErrorLine()
         super().__init__([ipywidgets.HTML(STYLE), self._bar, editors, self._numbers, self._error, *views])
         self.add_class("sre-panel")
         serialise(self, self._lock)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import html
+import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
 
 from sre2l_core.events import StepEvent
+from sre2l_core.widgets.base.spots import SPOTS_STYLE
 from sre2l_core.worker import State
 
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
+IN_CODE = re.compile(r"^\w+Config(\.\w+)?: ")
+"""How an error of a config begins, for those who write code."""
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
-.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); }
+.sre-panel .sre-caption { color: var(--jp-ui-font-color2, inherit); overflow-wrap: anywhere; }
 .sre-panel .sre-caption, .sre-panel .sre-caption .widget-html-content { font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-heading { font-weight: 600; font-size: 12px; line-height: 1.35; }
 .sre-panel .sre-status { font-variant-numeric: tabular-nums; }
 .sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
 .sre-panel progress { vertical-align: middle; margin: -2px 4px 0 0; }
-.sre-panel .widget-readout { text-align: left; min-width: 76px; margin-left: 10px; }
-.sre-panel .widget-readout.overflow { box-shadow: none; }
+.sre-panel .sre-entry .widget-slider > .widget-label { display: none; }
 .sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
-</style>"""
+SPOTS</style>""".replace("SPOTS", SPOTS_STYLE)
 """Of everything in a panel."""
 
 
@@ -48,7 +52,7 @@ class RunBar(ipywidgets.HBox):
             button("Stop", "stop", stop, "sre-stop", "End here; what was made stays"),
             button("Reset", "undo", reset, "sre-reset", "Stop and go back to the beginning"),
         )
-        self.line = ipywidgets.HTML().add_class("sre-status")
+        self.line, self._pace = ipywidgets.HTML().add_class("sre-status"), Pace()
         super().__init__([*self.buttons, self.line], layout={"flex_flow": "row wrap", "align_items": "center"})
 
     def show(self, state: State, event: StepEvent | None) -> None:
@@ -61,8 +65,75 @@ class RunBar(ipywidgets.HBox):
         reset.disabled = state is State.IDLE
         step, total = (event.step, event.total) if event else (0, 1)
         words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
+        words += self._pace.words(step, total) if state is State.RUNNING and event else self._pace.forget()
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
         self.line.value = f'<span style="margin-left: 8px">{bar} <b>{state}</b> · {words}</span>'
+
+
+class Pace:
+    """How long a step takes, and how long the rest will; measured between the frames of one stretch without a pause."""
+
+    def __init__(self) -> None:
+        self._from: tuple[int, float] | None = None
+
+    def words(self, step: int, total: int) -> str:
+        """After `step` steps of `total`; nothing in the first second."""
+        now = time.monotonic()
+        if self._from is None or step < self._from[0]:
+            self._from = (step, now)
+        begun, since = self._from
+        if step == begun or now - since < 1:
+            return ""
+        each = (now - since) / (step - begun)
+        return f" · {in_seconds(each)} a step, {in_seconds(each * (total - step))} left"
+
+    def forget(self) -> str:
+        """A pause or the end; nothing to say."""
+        self._from = None
+        return ""
+
+
+def in_seconds(seconds: float) -> str:
+    """A duration for people: 1 h 5 min, 2 min 3 s, 12 s, 0.25 s, 8 ms."""
+    if seconds < 0.095:
+        return f"{1000 * seconds:.2g} ms"
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
+
+
+class NumberLine(ipywidgets.HTML):
+    """What is known of the run now, in one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("sre-numbers")
+
+    def say(self, words: str) -> None:
+        """Write it."""
+        self.value = html.escape(words)
+
+
+class Said(ipywidgets.HTML):
+    """What was wrong with a field or a button, right beside it; takes no room while all is well."""
+
+    def __init__(self) -> None:
+        super().__init__(layout={"display": "none"})
+        self.add_class("sre-said").add_class("sre-caption")
+
+    def say(self, error: BaseException | str) -> None:
+        """Say what is wrong; an empty text says that nothing is."""
+        words = str(error).strip() or type(error).__name__ if isinstance(error, BaseException) else error
+        self.value = _alert(IN_CODE.sub("", words)) if words else ""
+        self.layout.display = None if words else "none"
+
+    def tell(self, words: str) -> None:
+        """Say what was done."""
+        self.value, self.layout.display = html.escape(words), None
 
 
 class ErrorLine(ipywidgets.HTML):
@@ -73,11 +144,15 @@ class ErrorLine(ipywidgets.HTML):
         self.message = ""
         self.add_class("sre-error")
 
-    def say(self, error: BaseException | str, details: str = "") -> None:
-        """Say what went wrong; an empty text says that nothing did."""
+    def say(self, error: BaseException | str, details: str = "", *, beside: bool = False) -> None:
+        """Say what went wrong; an empty text says that nothing did; nothing is shown here if it is said `beside`."""
         self.message = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
-        text = f'<span role="alert" style="color: {ERROR_COLOUR}">{html.escape(self.message)}</span>'
+        text = _alert(self.message)
         if details:
             text += f"<details><summary>Details</summary><pre>{html.escape(details)}</pre></details>"
         self.value = text if self.message else ""
-        self.layout.display = None if self.message else "none"
+        self.layout.display = None if self.message and not beside else "none"
+
+
+def _alert(words: str) -> str:
+    return f'<span role="alert" style="color: {ERROR_COLOUR}">{html.escape(words)}</span>'

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from math import isfinite, nan
 from typing import Any
 
+import ipywidgets
+
 from sre2l_core import terms
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import bars, colours
 from sre2l_core.figures.curves import Points, line_chart
+from sre2l_core.widgets.recovery.view import ROW, titled
 
 
 class Curves:
@@ -33,8 +36,24 @@ class Curves:
         return self._points
 
 
-def losses_chart(curves: Mapping[str, Points], steps: int, changes: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The loss and its terms on a logarithmic scale, with a mark at every change of a setting."""
+class Charts(ipywidgets.HBox):
+    """The loss by term, and the mismatch of each BatchNorm layer."""
+
+    def __init__(self) -> None:
+        self.losses = ipywidgets.HTML().add_class("sre-loss")
+        self.layers = ipywidgets.HTML().add_class("sre-layers")
+        both = {"Loss (terms unweighted)": self.losses, "BatchNorm mismatch by layer": self.layers}
+        super().__init__([titled(title, chart) for title, chart in both.items()], layout=ROW)
+
+    def show(self, losses: str, distances: Sequence[float]) -> None:
+        """Write them."""
+        self.losses.value, self.layers.value = losses, layers_chart(distances)
+
+
+def losses_chart(
+    curves: Mapping[str, Points], steps: int, changes: Sequence[Mapping[str, Any]] = (), cursor: int | None = None
+) -> str:
+    """The loss and its terms on a logarithmic scale, a mark at every change of a setting, a line at a step."""
     names = terms.legend()
     now = [f"{names[name]} {curves[name][-1][1]:.3g}" for name in names if isfinite(_last(curves, name))]
     words = f"Loss by term over {steps} steps. {', '.join(now) or 'Nothing yet.'} {len(changes)} changes of settings."
@@ -42,6 +61,7 @@ def losses_chart(curves: Mapping[str, Points], steps: int, changes: Sequence[Map
         {label: curves.get(name, ()) for name, label in names.items()},
         label=words,
         marks=[(one["step"], f"step {one['step']}: {one['field']} {one['old']} → {one['new']}") for one in changes],
+        cursor=cursor,
         log=True,
         x_label="step",
         x_max=steps,
@@ -60,11 +80,16 @@ def layers_chart(distances: Sequence[float]) -> str:
     return bars.columns(distances, label=words, x_label="BatchNorm layer, from the pixels up", width=330, height=200)
 
 
-def in_words(event: StepEvent, recognised: float) -> str:
+def in_words(numbers: Mapping[str, float], recognised: float) -> str:
     """The terms of a step, and the share of the images that the teacher puts into their class."""
     names = terms.legend()
-    numbers = [f"{names.get(name, name)} {event.value(name):.3g}" for name in event.metrics]
-    return " · ".join([*numbers, f"the teacher recognises {recognised:.0%}"])
+    words = [f"{names.get(name, name)} {value:.3g}" for name, value in numbers.items() if isfinite(value)]
+    return " · ".join([*words, f"the teacher recognises {recognised:.0%}"])
+
+
+def at_step(curves: Mapping[str, Points], step: int) -> dict[str, float]:
+    """What the curves are at a step; nothing of those that are not there yet."""
+    return {name: y for name, points in curves.items() for x, y in points if x == step}
 
 
 def _last(curves: Mapping[str, Points], name: str) -> float:

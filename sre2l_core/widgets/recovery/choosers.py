@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import ipywidgets
 
 from sre2l_core.data import DatasetSpec
+from sre2l_core.errors import unknown
 from sre2l_core.widgets.base.controls import CONTROL_WIDTH, LABEL_WIDTH
-from sre2l_core.widgets.recovery.view import short_names
+from sre2l_core.widgets.base.status import Said
 
 CENTRED = {"flex_flow": "row wrap", "align_items": "center"}
 
@@ -23,22 +24,24 @@ class Choosers(ipywidgets.HBox):
         self.tags = ipywidgets.TagsInput(allow_duplicates=False, layout={"width": "700px"}).add_class("sre-classes")
         label = ipywidgets.Label("classes", layout={"width": LABEL_WIDTH, "justify_content": "flex-end"})
         classes = ipywidgets.HBox([label, self.tags], layout={"align_items": "center"})
-        super().__init__([self.teacher, classes] if len(teachers) > 1 else [classes], layout=CENTRED)
+        self.said = Said()
+        """What is wrong with the classes."""
+        self.said.layout.flex = "0 0 100%"
+        super().__init__([*([self.teacher] if len(teachers) > 1 else []), classes, self.said], layout=CENTRED)
 
     def ids(self, tags: Sequence[str]) -> list[str]:
-        """Class ids of these tags."""
+        """Class ids of these tags; raises `ConfigError` for one that no class has."""
+        for tag in tags:
+            if tag not in self._ids:
+                raise unknown("class", tag, self._ids)
         return [self._ids[tag] for tag in tags]
 
     def show(self, teacher: str, spec: DatasetSpec, ids: Sequence[str]) -> None:
-        """Show a teacher and classes of its dataset; where two have one name, the id tells them apart."""
+        """Show a teacher and classes of its dataset."""
         self.teacher.value = teacher
-        names = short_names(spec, range(spec.num_classes))
-        both = list(zip(names, spec.classes, strict=True))
-        self._ids = {name if names.count(name) == 1 else f"{name} ({one})": one for name, one in both}
+        self._ids = dict(zip(spec.short_names, spec.classes, strict=True))
         tags = {one: tag for tag, one in self._ids.items()}
-        self.tags.allowed_tags = []  # or those of another dataset would be refused
-        self.tags.value = [tags[one] for one in ids]
-        self.tags.allowed_tags = list(self._ids)
+        self.tags.value = [tags[one] for one in ids]  # any tag is allowed: the page would refuse one without a word
 
     def enable(self, enabled: bool) -> None:
         """Let people choose or not; ipywidgets' page lets a disabled TagsInput look and work as ever."""

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from sre2l_core import starts
 from sre2l_core.artifacts import Teacher
-from sre2l_core.config import RecoverConfig
+from sre2l_core.config import Config, RecoverConfig
 from sre2l_core.data import Dataset, DatasetSpec
-from sre2l_core.errors import unknown
-from sre2l_core.figures import encode
+from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.groups import Group
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery, plan
 from sre2l_core.widgets.base.panel import LivePanel
-from sre2l_core.widgets.recovery.view import RecoveryFrame, RecoveryView, columns_of, short_names
+from sre2l_core.widgets.recovery.frame import RecoveryFrame, columns_of, short_names
+from sre2l_core.widgets.recovery.view import RecoveryView
 from sre2l_core.worker import State
 
 CLASSES, IMAGES = 10, 10
@@ -72,6 +72,11 @@ class RecoveryPanel(LivePanel):
         """Know the images of the next run."""
         self._plan(self.config)
 
+    def check(self, config: Config) -> None:
+        """Refuse to take no step: there would be nothing to watch."""
+        if isinstance(config, RecoverConfig) and config.steps < 1:
+            raise ConfigError(f"steps: a whole number of at least 1, not {config.steps}")
+
     def start_pixels(self) -> Tensor:
         """[N, C, H, W] uint8: what a recovery starts from; raises `ConfigError` without the data that this needs."""
         config, teacher, start = self.config, self.teacher, starts.find(self.config.init)
@@ -118,9 +123,3 @@ def fitting(config: RecoverConfig, spec: DatasetSpec, classes: int = CLASSES) ->
     for one in set(chosen) - set(spec.classes):
         raise unknown("class id", one, spec.classes)
     return config.but(only_classes=chosen, group_size=len(chosen), stack=1, snapshot_every=None)
-
-
-def small(pixels: Tensor) -> Tensor:
-    """Images [N, C, H, W] uint8 on the CPU, wide ones shrunk to what a view shows of them."""
-    pixels = pixels.cpu()
-    return pixels if pixels.shape[-1] <= encode.PIXELATED else encode.shrunk(pixels, encode.TILE_PIXELS)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from sre2l_core.events import StepEvent
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.stages.recover.replay import as_condensed_set, plain
-from sre2l_core.widgets.base.status import button
+from sre2l_core.widgets.base.status import Said, button
 from sre2l_core.widgets.recovery.charts import Curves
-from sre2l_core.widgets.recovery.panel import RecoveryPanel, small
+from sre2l_core.widgets.recovery.frame import moment, small
+from sre2l_core.widgets.recovery.panel import RecoveryPanel
 
 SNAPSHOTS = 60
 """Moments of a run that are kept."""
@@ -32,7 +32,7 @@ FRAME_MS, LAST_FRAME_MS = 90, 1500
 
 
 class Tape:
-    """What one recovery goes through: its settings at the start, and its images now and then.
+    """What one recovery goes through: its settings at the start, and all that is shown of it now and then.
 
     Args:
         recovery: before its first step.
@@ -40,18 +40,18 @@ class Tape:
 
     def __init__(self, recovery: Recovery) -> None:
         self.recovery, self.begun = recovery, recovery.config
-        self.moments = [(0, small(recovery.pixels()))]
-        """(step, images [N, C, H, W] uint8), wide ones shrunk."""
+        self.moments = [moment(recovery, recovery.measure())]
+        """In the order of their steps."""
 
     def note(self, event: StepEvent) -> None:
-        """Keep the images after this step, if it is one of those that are kept."""
+        """Keep what is so after this step, if it is one of those that are kept."""
         if event.step % max(1, event.total // SNAPSHOTS) == 0 or event.step == event.total:
-            self.moments.append((event.step, small(self.recovery.pixels())))
+            self.moments.append(moment(self.recovery, self.recovery.measure()))
 
     def pages(self) -> list[Tensor]:
         """The images of all moments, and the present ones."""
-        pages = [pixels for _, pixels in self.moments]
-        if self.moments[-1][0] != self.recovery.step_count:
+        pages = [seen.pixels for seen in self.moments]
+        if self.moments[-1].step != self.recovery.step_count:
             pages.append(small(self.recovery.pixels()))
         return pages
 
@@ -76,14 +76,14 @@ class SessionPanel(RecoveryPanel):
         self._taped: tuple[Any, dict[str, Tape]] = (None, {})
         self._curves = Curves()
         self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
-        saving, exporting = (partial(self._guarded, act) for act in (self.save, self.export))
+        saving, exporting = (partial(self._keep, act) for act in (self.save, self.export))
         save = button("Save set", "save", saving, "sre-save", "Write the images as a condensed set")
         export = button("Export", "film", exporting, "sre-export", "Write session.json and an animation")
         save.layout.width = "8em"
-        self._said = ipywidgets.HTML().add_class("sre-caption")
+        self._said = Said()
         row = [self._folder, save, export, self._said]
-        kept = ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "align_items": "center"})
-        super().__init__(teacher, config, [*views, kept], **options)
+        self._kept = ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "align_items": "center"})
+        super().__init__(teacher, config, [*views, self._kept], **options)
 
     def settings(self) -> dict[str, RecoverConfig]:
         """Recovery -> its present settings."""
@@ -152,7 +152,7 @@ class SessionPanel(RecoveryPanel):
         sets = self.sets()
         for name, images in sets.items():
             images.save(folder / name)
-        self._say(f"{sum(map(len, sets.values()))} images are in {folder}")
+        self._said.tell(f"{sum(map(len, sets.values()))} images are in {folder}")
         return folder
 
     def export(self, folder: str | Path | None = None, kind: str = "webp") -> Path:
@@ -166,7 +166,7 @@ class SessionPanel(RecoveryPanel):
         options["duration"] = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
         with storage.replacing(folder / f"session.{kind}") as partial:
             frames[0].save(partial, kind, save_all=True, append_images=frames[1:], loop=0, **options)
-        self._say(f"session.json and session.{kind} are in {folder}")
+        self._said.tell(f"session.json and session.{kind} are in {folder}")
         return folder
 
     def frames(self) -> list[Image.Image]:
@@ -185,8 +185,17 @@ class SessionPanel(RecoveryPanel):
             "steps": 0 if tape is None else tape.recovery.step_count,
         }
 
-    def _say(self, text: str) -> None:
-        self._said.value = html.escape(text)
+    def _keep(self, act: Callable[[], Any]) -> None:
+        """Save or export for a button, and say beside it what came of it."""
+        self._said.say("")
+        try:
+            act()
+        except Exception as error:
+            reason = error if isinstance(error, OSError) else error.__cause__
+            words = str(error).replace("another --out", "another folder")
+            if isinstance(reason, OSError):
+                words = f"cannot write there: {reason.strerror}. Name another folder on the left and press again."
+            self._said.say(words)
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

@@ -4,45 +4,22 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
 from PIL import Image
 from torch import Tensor
 
-from sre2l_core.data import DatasetSpec
 from sre2l_core.figures import bars, encode
 from sre2l_core.stages.recover import Recovery
+from sre2l_core.widgets.base.spots import Spots, over
+from sre2l_core.widgets.recovery.frame import SIDE, Moment, RecoveryFrame, drawn, headings, moment, numbered
 
-COLUMNS = 10
-"""Images in a row where the classes do not say otherwise."""
-LARGE = 48
-"""From this resolution on half as many: these images want to be seen."""
-SIDE = 128
-"""CSS pixels of the crop."""
 ROW = {"flex_flow": "row wrap", "align_items": "flex-start"}
 """Layout of widgets side by side, as far as there is room."""
 NOTHING = encode.encoded(Image.new("LA", (1, 1)), "png")
 """A transparent pixel: an empty `src` would show a broken picture."""
-
-
-@dataclass(frozen=True)
-class RecoveryFrame:
-    """A moment of a recovery, encoded: made in the worker, shown later."""
-
-    images: encode.Frame
-    names: str
-    confidences: str
-    caption: str
-    crop: tuple[bytes, str]
-    """The picture and its format."""
-    crop_caption: str
-    recognised: float
-    """Share of the images that the teacher puts into their class."""
-    distances: list[float]
-    """BatchNorm mismatch by layer, mean over groups."""
 
 
 class ThrottledTeacher:
@@ -70,18 +47,28 @@ class RecoveryView(ipywidgets.VBox):
     Args:
         width: CSS pixels for the images.
         title: a line over them.
+        on_pick: called with the number of an image that is clicked.
     """
 
-    def __init__(self, width: int, title: str = "") -> None:
+    def __init__(self, width: int, title: str = "", on_pick: Callable[[int], Any] | None = None) -> None:
         self._width = width
         self._teacher: ThrottledTeacher | None = None
+        self.latest: Moment | None = None
+        """What was seen last of a recovery."""
         self._names, self._cells = ipywidgets.HTML(), ipywidgets.HTML()
         self._caption, self.crop_caption = (ipywidgets.HTML().add_class("sre-caption") for _ in range(2))
         self.image = ipywidgets.Image(format="png").add_class("sre-grid").add_class("sre-pixels")
         self.crop = ipywidgets.Image(format="png", layout={"width": f"{SIDE}px"})
         self.crop.add_class("sre-crop").add_class("sre-pixels")
         heading = ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>' if title else "")
-        super().__init__([heading, self._names, self.image, self._cells, self._caption])
+        self._spots = Spots(on_pick) if on_pick else None
+        images = over(self.image, self._spots, overflow="visible") if self._spots else self.image
+        super().__init__([heading, self._names, images, self._cells, self._caption])
+
+    def beside(self, *more: Any) -> Any:
+        """The crop of one image, and beside it other widgets over the caption."""
+        words = ipywidgets.VBox([*more, self.crop_caption], layout={"width": "180px"})
+        return ipywidgets.HBox([self.crop, words], layout={"margin": "0 0 0 12px"})
 
     def frame(self, recovery: Recovery, *, now: bool, watched: int = 0) -> RecoveryFrame:
         """Look at a recovery between two steps; called in the worker.
@@ -93,42 +80,17 @@ class RecoveryView(ipywidgets.VBox):
         """
         if self._teacher is None or self._teacher.recovery is not recovery:
             self._teacher = ThrottledTeacher(recovery)
-        probabilities, distances = self._teacher.ask(now=now)
-        pixels, spec, targets = recovery.pixels().cpu(), recovery.teacher.spec, recovery.targets
-        columns = columns_of(targets.tolist(), spec.resolution)
-        picture = encode.grid(pixels, columns, max_width=self._width)
-        names = short_names(spec, targets.tolist())
-        guesses = probabilities.argmax(1)
-        right = (guesses == targets).tolist()
-        words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
-        sure = probabilities.gather(1, targets[:, None])[:, 0].tolist()
-        rows = zip(names, sure, short_names(spec, guesses.tolist()), strict=True)
-        confidences = bars.cells(
-            sure,
-            columns,
-            label=words,
-            step=picture.tile,
-            size=picture.side,
-            good=right,
-            titles=[f"{name}: {share:.1%}, looks like {other}" for name, share, other in rows],
-            names=() if columns_are_classes(names, columns) else names,
-        )
-        box = recovery.views(max(recovery.step_count - 1, 0)).box[watched].tolist()
-        share = box[2] * box[3] / spec.resolution**2
-        return RecoveryFrame(
-            picture,
-            headings(names, picture),
-            confidences,
-            f"Bars: {words}.",
-            encode.outlined(pixels[watched], box, side=SIDE),
-            f"Image {watched + 1} ({names[watched]}): the last step saw {share:.0%} of it.",
-            sum(right) / len(right),
-            distances.mean(1).tolist(),
-        )
+        self.latest = moment(recovery, self._teacher.ask(now=now))
+        return self.drawn(self.latest, recovery, watched, live=True)
+
+    def drawn(self, seen: Moment, recovery: Recovery, watched: int, *, live: bool) -> RecoveryFrame:
+        """A moment of a recovery, the present one or another."""
+        targets = recovery.targets.tolist()
+        return drawn(seen, recovery.teacher.spec, targets, width=self._width, watched=watched, live=live)
 
     def show(self, frame: RecoveryFrame) -> None:
         """Write a frame."""
-        self._write(frame.images, frame.names, frame.confidences, frame.caption)
+        self._write(frame.images, frame.names, frame.confidences, frame.caption, frame.titles)
         self.crop.value, self.crop.format = frame.crop
         self.crop_caption.value = frame.crop_caption
 
@@ -143,7 +105,7 @@ class RecoveryView(ipywidgets.VBox):
             size=picture.side,
             good=[True] * count,
         )
-        self._write(picture, headings(names, picture), cells, html.escape(words))
+        self._write(picture, headings(names, picture), cells, html.escape(words), numbered(names))
 
     def blank(self, words: str) -> None:
         """Nothing to show, and why."""
@@ -151,47 +113,27 @@ class RecoveryView(ipywidgets.VBox):
         self.image.format = self.crop.format = "png"
         self.image.value = self.crop.value = NOTHING
         self._caption.value = html.escape(words)
+        if self._spots is not None:
+            self._spots.place([], [])
 
-    def _write(self, picture: encode.Frame, names: str, cells: str, caption: str) -> None:
+    def mark(self, image: int) -> None:
+        """Show which image is chosen."""
+        if self._spots is not None:
+            self._spots.mark(image)
+
+    def _write(self, picture: encode.Frame, names: str, cells: str, caption: str, titles: Sequence[str]) -> None:
         self.image.format = picture.format
         if self.image.width != str(picture.width):
             self.image.width, self.image.layout.width = str(picture.width), f"{picture.width}px"
         self.image.value = picture.data
         for part, text in ((self._names, names), (self._cells, cells), (self._caption, caption)):
             part.value = text  # ipywidgets sends only what has changed
-
-
-def columns_of(labels: Sequence[int], resolution: int) -> int:
-    """How many images of these classes stand in a row: one column a class, if that is a sensible width."""
-    classes = len(set(labels))
-    if resolution >= LARGE:
-        return min(len(labels), COLUMNS // 2)
-    return classes if 4 <= classes <= 2 * COLUMNS else min(len(labels), COLUMNS)
-
-
-def columns_are_classes(names: Sequence[str], columns: int) -> bool:
-    """Whether every column holds one class."""
-    return all(name == names[index % columns] for index, name in enumerate(names))
-
-
-def short_names(spec: DatasetSpec, labels: Sequence[int]) -> list[str]:
-    """Readable names of classes, up to the first comma."""
-    return [spec.class_names[label].split(",")[0] for label in labels]
-
-
-def headings(names: Sequence[str], picture: encode.Frame) -> str:
-    """Names over the columns of a picture, if every column holds one class."""
-    names = names[: picture.columns] if columns_are_classes(names, picture.columns) else []
-    style = "box-sizing: border-box; text-align: center; overflow: hidden; text-overflow: ellipsis; flex: none"
-    gap = picture.tile - picture.side
-    cells = (
-        f'<span style="{style}; width: {picture.side:.1f}px; margin-right: {gap:.1f}px" title="{html.escape(name)}">'
-        f"{html.escape(name)}</span>"
-        for name in names
-    )
-    return f'<div class="sre-caption" style="display: flex; white-space: nowrap">{"".join(cells)}</div>'
+        if self._spots is not None:
+            corners = (divmod(number, picture.columns) for number in range(len(titles)))
+            side, step = picture.side, picture.tile
+            self._spots.place([(column * step, row * step, side, side) for row, column in corners], titles)
 
 
 def titled(title: str, widget: Any) -> Any:
     """A widget under a line that names it."""
-    return ipywidgets.VBox([ipywidgets.HTML(f'<div class="sre-heading">{title}</div>'), widget])
+    return ipywidgets.VBox([ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>'), widget])

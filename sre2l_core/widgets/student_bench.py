@@ -1,0 +1,153 @@
+"""`StudentBench`: what a student learns from the images of a panel, beside as many random real ones."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ipywidgets
+
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.config import RelabelConfig, ValidateConfig
+from sre2l_core.data import Dataset
+from sre2l_core.events import StepEvent
+from sre2l_core.figures.tables import table
+from sre2l_core.paper.difference import Difference
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.labels import LiveLabels
+from sre2l_core.stages.rows import grid
+from sre2l_core.studies.classroom import Classroom
+from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.widgets.validate import accuracy_view, lines_of
+from sre2l_core.worker import Stage, State
+
+COLUMNS = ("#", "images", "T", "n", "students", "condensed (%)", "random real (%)", "difference")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the students of one try have learnt."""
+
+    images: str
+    """What they learnt from, in words."""
+    count: int
+    """Of images."""
+    temperature: float
+    condensed: tuple[float, ...]
+    """Top-1 in % on real validation images, one value a seed."""
+    random: tuple[float, ...]
+    """The same for random real images with soft labels of the same teacher."""
+
+    @property
+    def difference(self) -> Difference:
+        """Condensed less random real, paired by seed."""
+        return Difference.between(self.condensed, self.random)
+
+
+class _Frame(NamedTuple):
+    lines: dict[str, Any]
+    rows: list[dict[str, Any]]
+    steps: int
+    note: str
+
+
+class StudentBench(LivePanel):
+    """Relabels images and trains students on them, at a small budget, whenever asked; every try stays in the table.
+
+    Args:
+        teacher: labels the images, and the real ones beside them.
+        data: real data: judges, and gives the random images.
+        relabel: views of the labels.
+        config: recipe of the students; the panel edits epochs, seeds and temperature.
+        images: gives the images, in the worker.
+        about: what they are, in words.
+        runtime: device and precision; the best there is by default.
+        name: see `LivePanel`.
+    """
+
+    CONTROLS = ("epochs", "seeds", "temperature")
+    config: ValidateConfig
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        data: Dataset,
+        relabel: RelabelConfig,
+        config: ValidateConfig,
+        *,
+        images: Callable[[], CondensedSet],
+        about: Callable[[], str],
+        runtime: Runtime | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.teacher, self.data, self.relabel = teacher, data, relabel
+        self._images, self._words, self._runtime = images, about, runtime or Runtime.auto()
+        self.trials: list[Trial] = []
+        """Every try that came to its end."""
+        self._about = ""
+        self._curves, self._table = (ipywidgets.HTML().add_class(f"sre-student-{name}") for name in ("curves", "table"))
+        super().__init__(config.but(against=("random",), hard_labels=False), [self._curves, self._table], name=name)
+        self.start_button.tooltip = "Relabel the images as they are now, and train students on them"
+        self.start_button.layout.width = "15em"
+
+    def build(self) -> Stage:
+        """Label the images as they are now, and begin with fresh students."""
+        condensed, self._about = self._images(), self._words()
+        labels = LiveLabels(self.teacher, condensed, self.relabel, runtime=self._runtime)
+        rows = grid(condensed, labels, self.data, self.config, teacher=self.teacher, runtime=self._runtime)
+        return Classroom([row for row in rows if row.labels != "hard"], self.data, runtime=self._runtime)
+
+    def look(self, stage: Classroom, event: StepEvent) -> _Frame:
+        """Copy what is known."""
+        return _Frame(lines_of(stage), stage.table(), stage.steps, event.note)
+
+    def show(self, frame: _Frame) -> None:
+        """Draw the curves; when the last student is done, add a row to the table."""
+        self._numbers.say(f"last step: {frame.note}")
+        self._curves.value = accuracy_view(frame.lines, frame.steps).html()
+        if frame.rows and all(row["finished"] == row["seeds"] for row in frame.rows):
+            self._keep(self.stage)
+
+    def clear(self) -> None:
+        """No curves; earlier tries stay."""
+        self._numbers.say("The images are relabelled as they are then, and students learn from them.")
+        self._curves.value = ""
+        self._draw()
+
+    def _keep(self, stage: Classroom) -> None:
+        ours, theirs = (tuple(100 * value for value in row.last) for row in stage.score().rows)
+        images = stage.progress[0].images
+        self.trials.append(Trial(self._about, images, self.config.temperature, ours, theirs))
+        self._draw()
+
+    def _draw(self) -> None:
+        rows = [
+            (
+                str(number),
+                html.escape(trial.images),
+                f"{trial.temperature:g}",
+                str(trial.count),
+                str(len(trial.condensed)),
+                spread(trial.condensed),
+                spread(trial.random),
+                html.escape(str(trial.difference)),
+            )
+            for number, trial in enumerate(self.trials, start=1)
+        ]
+        self._table.value = (
+            table(COLUMNS, rows, caption="Top-1 on real images, soft labels, last epoch") if rows else ""
+        )
+
+    def _render(self) -> None:
+        super()._render()
+        if not self._closed and self.state is not State.PAUSED and self.state is not State.PAUSING:
+            self.start_button.description = "Train a student on this"
+
+
+def spread(values: tuple[float, ...]) -> str:
+    """Mean ± standard deviation."""
+    from statistics import mean, stdev
+
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
