@@ -173,7 +173,7 @@ class StoredImages:
         files = sorted(body.pieces("images/").items(), key=lambda item: Path(item[0]).stem)
         if not files:
             raise ArtifactError(f"{folder} lists no images.")
-        labels = tuple(int(name.split("/")[1].split("_")[0]) for name, _ in files)
+        labels = tuple(_label_in(name, body.folder) for name, _ in files)
         return cls(labels, DatasetSpec.from_json(body["spec"]), body["origin"], [piece for _, piece in files])
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -187,6 +187,13 @@ def image_name(spec: DatasetSpec, index: int, label: int, image_format: str) -> 
     name = "".join(c if c.isalnum() or c in "-." else "-" for c in spec.classes[label])
     short = name.encode()[:_LONGEST].decode(errors="ignore")
     return f"images/{label:05d}_{short}/{index:08d}.{image_format}"
+
+
+def _label_in(name: str, folder: Path) -> int:
+    """The label in the name of an image, see `image_name`; raises `ArtifactError` where there is none."""
+    if found := re.match(r"images/([0-9]{1,9})_", name):
+        return int(found[1])
+    raise ArtifactError(f"{folder / name} is no image of a class: its folder must be called as in images/00003_cat.")
 
 
 _LONGEST = 200

@@ -100,7 +100,8 @@ class Recover(Command):
 
         runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
         if self.config.init != "noise" or self.data is not None:
-            data = data_like(teacher.spec, DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root))
+            config = DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root)
+            data = data_like(teacher.spec, config, self.out)
         verifier = None if self.verifier is None else load_teacher(self.verifier)
         with progress() as on_step:
             condensed = recover(
@@ -213,7 +214,7 @@ class Validate(Command):
             labels = LiveLabels(teacher, condensed, self.views, runtime=runtime)
         else:
             raise ConfigError("validate needs --labels FOLDER, or --teacher FOLDER to make them on the fly.")
-        data = data_like(condensed.spec, self.data)
+        data = data_like(condensed.spec, self.data, self.out)
         with progress() as on_step:
             score = validate(
                 condensed,
@@ -344,12 +345,12 @@ def load_teacher(folder: Path) -> Teacher:
     return from_weights(name) if source == "torchvision" else Teacher.load(folder)
 
 
-def data_like(spec: DatasetSpec, config: DataConfig) -> Dataset:
-    """The real data, with the classes and the resolution of an artifact where no others are asked for."""
+def data_like(spec: DatasetSpec, config: DataConfig, out: Path) -> Dataset:
+    """The real data, with classes and resolution of an artifact where no others are asked for; see `load_data`."""
     from sre2l_core.runs.pipeline import load_data
 
     classes = None if config.num_classes is not None else config.classes or spec.classes
-    return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution), say)
+    return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution), say, out)
 
 
 def say_next(command: str, **folders: Path) -> None:

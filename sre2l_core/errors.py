@@ -71,6 +71,7 @@ def refused(path: object, error: Exception) -> ArtifactError:
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room or choose another --out"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "allow writing there or choose another --out"),
+    errno.EISDIR: "delete the folder that lies in its place",
     errno.ENAMETOOLONG: "choose a shorter name for --out",
     **dict.fromkeys((errno.ENOENT, errno.ESTALE), "bring the folder back (was it deleted or unmounted?)"),
     **dict.fromkeys(

@@ -17,7 +17,7 @@ from zlib import crc32
 from torch import Tensor
 
 from sre2l_core.errors import refused
-from sre2l_core.files import replacing
+from sre2l_core.files import content_of, replacing
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class CsvLog:
     def _log(self, event: StepEvent) -> None:
         if self._known is None:
             self._known = self._read()
+            self._path.parent.mkdir(parents=True, exist_ok=True)  # once: a folder that vanishes is not made anew
         rows = [(event.stage, event.note, event.step, name, f"{event.value(name):.6g}") for name in event.metrics]
         text, key = _csv(rows), (event.stage, event.step)
         found = self._known.get(key)
@@ -105,7 +106,6 @@ class CsvLog:
             return
         if found is not None:
             self._known = self._read(without=key)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", newline="", encoding="utf-8") as file:
             file.write(text if file.tell() else _csv([_COLUMNS]) + text)
         self._known[key] = crc32(text.encode())
@@ -114,7 +114,7 @@ class CsvLog:
         """What is in the file, after rows that a crash cut off, and those of a stage from a step on, were removed."""
         if not self._path.exists():
             return {}
-        text = self._path.read_bytes().decode(errors="replace")
+        text = content_of(self._path).decode(errors="replace")
         whole = text[: text.rfind("\n") + 1]  # the disk may have been full in the middle of a line
         rows = [
             row for row in csv.reader(StringIO(whole, newline="")) if len(row) == len(_COLUMNS) and row[2].isdigit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +78,22 @@ _MAY_WAIT = 256
 """Pictures of a few groups: what is held in memory does not grow with the run."""
 
 
+def check_is_file(path: str | Path) -> None:
+    """Raise `OSError` for what is there and is no file: a pipe, for one, would be waited for."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(f"it is a {_KINDS.get(kind, 'folder')}, not a file")
+
+
+_KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file; raises `OSError` for what is none or cannot be read."""
+    check_is_file(path)
+    return path.read_bytes()
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all, sealed: whoever reads it sees whether a byte has changed."""
     text = json.dumps({**content, SEAL: _BLANK}, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
@@ -87,12 +104,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read what `write_json` wrote; raises `ArtifactError` naming the file."""
     try:
-        text = path.read_bytes().decode()
+        text = content_of(path).decode()
         content = json.loads(text)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing: {path.parent} is not a finished artifact of this package.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}). {_ANEW.format(path.parent)}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"{path} cannot be read ({reason}). {_ANEW.format(path.parent)}") from error
     if not isinstance(content, dict):
         raise ArtifactError(f"{path} does not hold a JSON object. {_ANEW.format(path.parent)}")
     seal = content.pop(SEAL, None)
@@ -120,7 +138,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str] | None = None) -> None:
     """Write named tensors to a path that will take another's place (see `replacing`)."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.touch()
+    mode = path.stat().st_mode
     save_file(ready, path, metadata=dict(header or {"notes": "{}"}))
+    path.chmod(mode)  # as of any new file; safetensors lets nobody else read its own
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -157,10 +178,11 @@ def read_state(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        check_is_file(path)
         header, tensors = _header(path), read_tensors(path)
         if header.get(SEAL) == _state_hash(tensors, header.get("notes", "")):
             return {**json.loads(header["notes"]), "tensors": tensors}
-    except ArtifactError:
+    except (ArtifactError, OSError):
         pass
     warnings.warn(f"{path} is damaged and left aside: what was under way begins anew", stacklevel=2)
     return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import SoftFileLock, Timeout
 
 from sre2l_core.errors import InUseError, refused
+from sre2l_core.files import content_of
 
 LOCK = ".lock"
 _PATIENCE, _POLL = 0.5, 0.1
@@ -51,7 +52,7 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
 def holder(folder: Path) -> str:
     """Who works in a folder, in words; empty where nobody does."""
     try:
-        lines = (folder / LOCK).read_text(encoding="utf-8").splitlines()
+        lines = content_of(folder / LOCK).decode().splitlines()
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime((folder / LOCK).stat().st_mtime))
     except (OSError, ValueError):
         return ""

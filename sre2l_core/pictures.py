@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sre2l_core.errors import ArtifactError
+from sre2l_core.files import check_is_file
 from sre2l_core.runtime import free_memory
 
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -24,7 +23,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
 """What a file may hold, whatever it is called; some other decoders of Pillow start programs."""
-_KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _BYTES_PER_PIXEL = 8
 """As decoded and as RGB."""
 _SMALL = 2**22
@@ -49,9 +47,7 @@ def opened(path: str | Path) -> Image.Image:
         OSError: for what is no file, such as a pipe, which would be waited for; and by Pillow for what is no picture.
         ValueError: for more pixels than this machine's memory holds.
     """
-    kind = stat.S_IFMT(os.stat(path).st_mode)
-    if kind != stat.S_IFREG:
-        raise OSError(f"it is a {_KINDS.get(kind, 'folder')}, not a file")
+    check_is_file(path)
     image = Image.open(path, formats=_FORMATS)
     pixels = image.width * image.height
     if pixels <= _SMALL:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sre2l_core.errors import ArtifactError, refused
 from sre2l_core.files import (
+    content_of,
     fingerprint,
     in_background,
     read_json,
@@ -244,7 +245,7 @@ def _notes(folder: Path) -> dict[str, list[str]]:
     """Name -> every hash that was noted for it; lines that a crash cut off or damage spoilt say nothing."""
     noted = defaultdict(list)
     try:
-        text = (folder / PIECES).read_bytes().decode(errors="replace")
+        text = content_of(folder / PIECES).decode(errors="replace")
     except OSError:
         return {}
     for line in text.splitlines():
@@ -272,7 +273,10 @@ def _check_is_own(folder: Path) -> None:
             return
         known = folder.is_dir() and any((folder / name).exists() for name in (MANIFEST, REQUEST))
         if not known and (not folder.is_dir() or strangers(folder, ())):
-            raise ArtifactError(f"{folder} exists and was not made by this package. Choose another --out.")
+            raise ArtifactError(
+                f"{folder} exists and was not made by this package: it holds neither {MANIFEST} nor {REQUEST}. "
+                "Choose another --out; or, if that was lost, delete the folder and run the same command again."
+            )
     except OSError as error:
         raise refused(folder, error) from error
 
@@ -280,5 +284,6 @@ def _check_is_own(folder: Path) -> None:
 def _refuse_strangers(folder: Path, own: Collection[str]) -> None:
     if found := strangers(folder, own):
         raise ArtifactError(
-            f"{folder} holds what is not its own: {few(found)}. Move that away and run the same command again."
+            f"{folder} holds what is not its own: {few(found)}. Move that away and run the same command again: "
+            f"{PIECES} does not list it, and so nobody can tell whether it is whole."
         )

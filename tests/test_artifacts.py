@@ -130,6 +130,19 @@ def test_a_damaged_image_is_named(saved):
         CondensedSet.load(folder)
 
 
+@pytest.mark.parametrize("name", ["images/cat_3/00000001.png", "images/00000001.png"])
+def test_an_image_in_a_folder_of_no_class_is_named(saved, name):
+    _, _, folder = saved("condensed_set")
+    body = storage.read_json(folder / storage.MANIFEST)
+    old = min(body["files"])
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / old).rename(folder / name)
+    body["files"][name] = body["files"].pop(old)
+    storage.write_json(folder / storage.MANIFEST, body)
+    with pytest.raises(ArtifactError, match=f"{name} is no image of a class"):
+        CondensedSet.load(folder)
+
+
 def test_a_full_disk_names_the_image(tmp_path, tiny_condensed, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -508,11 +509,30 @@ def test_a_finished_run_can_be_looked_at_where_nobody_can_write(finished, monkey
     assert "losses.png" in shown
 
 
+@pytest.mark.parametrize("name", ["labels/labels/epoch_00000.safetensors", "score/score.md", "score/students.json"])
+def test_damage_that_a_finished_run_need_not_read_is_never_certified(finished, tmp_path, name, capsys):
+    shutil.copytree(finished, run := tmp_path / "run")
+    whole = (run / name).read_bytes()
+    (run / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert main([*RUN, "--out", str(run)]) == 0
+    assert main(["inspect", str(run)]) == 2
+    assert Path(name).name in capsys.readouterr().err
+    (run / name).unlink()
+    assert main([*RUN, "--out", str(run)]) == 0
+    assert (run / name).read_bytes() == whole
+    assert main(["inspect", str(run)]) == 0
+
+
 def test_places_that_cannot_be_are_told_in_words(tmp_path, capsys):
     data = write_pictures(tmp_path / "data", {"a": 4, "b": 4})
     few = ["--preset", "folder/smoke", "--data-root", str(data), "--device", "cpu"]
     for command in ("run", "squeeze"):
         assert main([command, *few, "--out", str(data / "run")]) == 2
+        assert "lies within the data" in capsys.readouterr().err
+    assert main(["run", *few, "--out", str(tmp_path / "made")]) == 0
+    made = ["--condensed", str(tmp_path / "made" / "condensed"), "--teacher", str(tmp_path / "made" / "teacher")]
+    for line in (["validate", *made, "--epochs", "1"], ["recover", *made[2:], "--init", "real"]):
+        assert main([*line, "--data-root", str(data), "--device", "cpu", "--out", str(data / "more")]) == 2
         assert "lies within the data" in capsys.readouterr().err
     assert sorted(path.name for path in data.iterdir()) == ["a", "b"]
     for out in ("x" * 300, "y/" * 3000):

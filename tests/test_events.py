@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import pytest
 import torch
@@ -91,6 +92,16 @@ def test_a_log_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"cannot write .*file/log\.csv"):
         CsvLog(tmp_path / "file" / "log.csv", every=1)(events()[0])
+
+
+def test_a_folder_that_vanishes_is_not_made_anew_for_a_log(tmp_path):
+    log = CsvLog(tmp_path / "run" / "log.csv", every=1)
+    first, second, *_ = events(total=4)
+    log(first)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(ArtifactError, match=r"log\.csv: No such file or directory.*bring the folder back"):
+        log(second)
+    assert not (tmp_path / "run").exists()
 
 
 def test_several_listeners_are_told_in_order():

@@ -122,6 +122,7 @@ def test_a_state_comes_back_or_is_left_aside_with_a_warning(tmp_path):
         (errno.ENOSPC, "No space left on device.* make room or choose another --out"),
         (errno.EROFS, "Read-only file system.* choose another --out"),
         (errno.EACCES, "Permission denied.* allow writing there or choose another --out"),
+        (errno.EISDIR, "Is a directory.* delete the folder that lies in its place, then run the same command again"),
         (errno.ENAMETOOLONG, "File name too long.* choose a shorter name"),
         (errno.ENOENT, r"No such file or directory.* bring the folder back \(was it deleted or unmounted\?\)"),
         (errno.ENOTSUP, "this file system cannot rename or lock files safely"),
@@ -145,6 +146,12 @@ def test_what_is_written_is_on_the_disk_before_it_takes_its_place(tmp_path, monk
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), replace(*paths)))
     files.write_json(tmp_path / "x.json", {})
     assert done == ["fsync", "rename"]
+
+
+def test_whoever_may_read_one_file_may_read_all(tmp_path):
+    files.write_json(tmp_path / "x.json", {})
+    files.write_tensors(tmp_path / "x.safetensors", tensors())
+    assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "x.json").stat().st_mode
 
 
 def test_missing_and_broken_tensor_files_are_refused_by_name(tmp_path):

@@ -215,6 +215,31 @@ def test_without_its_request_unfinished_work_belongs_to_nobody(tmp_path):
         claim(tmp_path / "state", {"seed": 7})
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (storage.MANIFEST, r"artifact\.json cannot be read \(it is a pipe, not a file\)\. Delete the folder"),
+        (storage.REQUEST, r"request\.json cannot be read \(it is a pipe"),
+        (storage.PIECES, r"not its own: a/x, y\. Move that away .*pieces\.sha256 does not list it"),
+        (storage.LOCK, "is in use: somebody works there"),
+    ],
+)
+def test_a_pipe_in_the_place_of_what_is_kept_beside_the_pieces_is_not_waited_for(tmp_path, name, message):
+    make(tmp_path, {}, finish=name == storage.MANIFEST)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ArtifactError, match=message):
+        make(tmp_path, {})
+
+
+@pytest.mark.parametrize("name", [storage.MANIFEST, storage.REQUEST])
+def test_a_folder_that_lost_what_it_is_says_so(tmp_path, name):
+    make(tmp_path, {}, finish=name == storage.MANIFEST)
+    (tmp_path / name).unlink()
+    with pytest.raises(ArtifactError, match=rf"neither .*{name}.*if that was lost, delete the folder and run"):
+        make(tmp_path, {})
+
+
 @pytest.mark.parametrize("cut", [1, 30])
 def test_a_note_that_a_crash_cut_off_says_nothing_and_spoils_none_after_it(tmp_path, cut):
     make(tmp_path, {}, finish=False)

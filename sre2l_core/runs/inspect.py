@@ -13,11 +13,14 @@ from sre2l_core.artifacts import Score, StoredImages, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError
+from sre2l_core.manifests import strangers
 from sre2l_core.stages.labels import SoftLabels
 
 SHADES = " .:-=+*#%@"
 _SHOWN = 6
 """Images of a condensed set that are drawn."""
+PARTS = ("teacher", "condensed", "labels", "score")
+"""Folders of a run."""
 
 
 def describe(folder: Path) -> Iterator[str]:
@@ -27,10 +30,16 @@ def describe(folder: Path) -> Iterator[str]:
     if _is_artifact(folder):
         yield from _artifact(folder)
         return
-    found = [part for part in folder.iterdir() if part.is_dir() and _is_artifact(part)]
+    parts = [part for part in folder.iterdir() if part.is_dir()]
+    found = [part for part in parts if _is_artifact(part)]
     if not found:
         raise ArtifactError(
             f"{folder} holds no artifact of this package (no {storage.MANIFEST} in it or one level below)."
+        )
+    if lost := [part for part in parts if part.name in PARTS and part not in found and strangers(part, ())]:
+        raise ArtifactError(
+            f"{lost[0] / storage.MANIFEST} is missing: nobody can tell what lies beside it. "
+            f"Delete the folder {lost[0]} and run the command that made it again."
         )
     for part in sorted(found, key=lambda part: (storage.KINDS.index(_kind(part)), part)):
         yield from _artifact(part)

@@ -114,6 +114,16 @@ def test_altered_files_are_named(home, part):
         said(home)
 
 
+@pytest.mark.parametrize("part", ["teacher", "labels"])
+def test_a_part_of_a_run_that_lost_its_manifest_is_not_passed_over(home, part):
+    (home / part / storage.MANIFEST).unlink()
+    (home / part / storage.REQUEST).unlink(missing_ok=True)
+    with pytest.raises(
+        ArtifactError, match=rf"{part}/artifact\.json is missing.*Delete the folder {home / part} and run"
+    ):
+        said(home)
+
+
 def test_what_is_no_artifact_is_refused(home):
     with pytest.raises(ArtifactError, match="there is no folder"):
         said(home / "nothing")
