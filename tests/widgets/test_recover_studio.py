@@ -436,7 +436,8 @@ def test_the_timeline_moves_everything(studio: RecoverStudio, cpu: Runtime) -> N
 
 def everything(studio: RecoverStudio) -> list[object]:
     view = studio._view
-    parts = (view.image, view._cells, view._caption, view.crop, view.crop_caption, studio._charts.losses, studio._charts.layers)
+    charts = studio._charts
+    parts = (view.image, view._cells, view._caption, view.crop, view.crop_caption, charts.losses, charts.layers)
     return [studio.status, studio._timeline.when.value, *(part.value for part in parts)]
 
 
