@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sre2l_core import backbones, pictures, storage
+from sre2l_core.config import check_fields
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError, DataError
 
@@ -31,6 +32,7 @@ class Teacher:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, ArtifactError)
         self.net.eval().requires_grad_(False)
 
     @cached_property
@@ -107,6 +109,9 @@ class CondensedSet:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, DataError)
+        if self.labels.ndim != 1 or self.labels.dtype != torch.int64:
+            raise DataError(f"labels must be int64 [N] (got {self.labels.dtype}, {list(self.labels.shape)})")
         expected = (len(self.labels), self.spec.channels, *self.spec.size)
         if self.images.shape != expected or self.images.dtype != torch.uint8:
             raise DataError(

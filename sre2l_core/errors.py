@@ -43,6 +43,15 @@ class NoMemoryError(SRe2LError, MemoryError):
     """The machine or its GPU has less memory than the settings need."""
 
 
+def came(value: object) -> str:
+    """What came, as a message shows it: as Python writes it, on one line, only the beginning of something long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _CAME_SHOWN else f"{text[:_CAME_SHOWN]}… ({len(text):,} characters)"
+
+
+_CAME_SHOWN = 100
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for an unknown `name`: names the nearest known one and the catalogue, or a part of a long one."""
     names = sorted(known)
@@ -51,9 +60,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     similar += [other for other in get_close_matches(name, names, n=5, cutoff=0.5) if other not in similar]
     hint = f" Did you mean {similar[0]!r}?" if similar else ""
     if len(names) <= CATALOGUE_SHOWN:
-        return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        return ConfigError(f"unknown {kind} {came(name)}.{hint} Known: {', '.join(names)}.")
     shown = (similar or names)[:CATALOGUE_SHOWN]
-    return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {len(names)}, among them {', '.join(shown)}.")
+    return ConfigError(f"unknown {kind} {came(name)}.{hint} Known: {len(names)}, among them {', '.join(shown)}.")
 
 
 def refused(path: object, error: Exception) -> ArtifactError:
