@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from sre2l_core import backbones, pictures, storage
 from sre2l_core.config import check_fields
 from sre2l_core.data.spec import DatasetSpec
-from sre2l_core.errors import ArtifactError, ConfigError, DataError
+from sre2l_core.errors import ArtifactError, ConfigError, DataError, came
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,15 +216,21 @@ class ScoreRow:
     images: int
     steps: int
     """Optimiser steps of each student."""
-    last: tuple[float, ...]
+    last: Annotated[tuple[float, ...], Field(min_length=1)]
     """Top-1 after the last epoch: the headline."""
-    best: tuple[float, ...]
+    best: Annotated[tuple[float, ...], Field(min_length=1)]
     """Best top-1 of any evaluated epoch: chosen on the test data, for comparison with papers that do so."""
     last_top5: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_fields(self, ArtifactError)
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """A row from the lists and numbers of a JSON file."""
+        """A row from the lists and numbers of a JSON file; raises `ArtifactError` where it is none."""
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(values, Mapping) or names - {"last_top5"} - values.keys() or values.keys() - names:
+            raise ArtifactError(f"a row of a score has {', '.join(sorted(names))} (got {came(values)}).")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)
 

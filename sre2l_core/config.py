@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from sre2l_core.errors import ConfigError, SRe2LError, came, unknown
+from sre2l_core.errors import ConfigError, SRe2LError, came, plain, unknown
 
 Range = tuple[float, float]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -124,9 +124,8 @@ def explain(owner: str, error: ValidationError) -> str:
     """The first problems in one line: the field, what came and what was expected."""
     problems = []
     for item in error.errors(include_url=False):
-        loc = [str(part) for part in item["loc"]]
-        field = ".".join((owner, *(part if part.isidentifier() or part.isdigit() else came(part) for part in loc)))
-        got = f" (got {came(item['input'])})" if loc else ""
+        field = ".".join((owner, *(plain(str(part)) for part in item["loc"])))
+        got = f" (got {came(item['input'])})" if item["loc"] else ""
         problems.append(f"{field}: {item['msg'].removeprefix('Value error, ')}{got}")
     more = f"; and {len(problems) - _PROBLEMS} more" if len(problems) > _PROBLEMS else ""
     return "; ".join(problems[:_PROBLEMS]) + more
@@ -441,7 +440,7 @@ class ValidateConfig(TrainConfig):
         for name in ("students", "against"):
             values = getattr(self, name)
             if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"{name} names {', '.join(map(came, twice))} more than once")
+                raise ValueError(f"{name} names {', '.join(map(plain, twice))} more than once")
         return self
 
 

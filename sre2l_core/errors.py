@@ -52,12 +52,17 @@ def came(value: object) -> str:
 _CAME_SHOWN = 100
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+def plain(name: str) -> str:
+    """A name that came, as it is where a line can hold it."""
+    return name if name.isprintable() and len(name) <= _CAME_SHOWN else came(name)
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for an unknown `name`: names the nearest known one and the catalogue, or a part of a long one."""
-    names = sorted(known)
-    similar = [other for other in names if name and name in other]
-    similar.sort(key=lambda other: not other.startswith(name))
-    similar += [other for other in get_close_matches(name, names, n=5, cutoff=0.5) if other not in similar]
+    names, typed = sorted(known), str(name)
+    similar = [other for other in names if typed and typed in other]
+    similar.sort(key=lambda other: not other.startswith(typed))
+    similar += [other for other in get_close_matches(typed, names, n=5, cutoff=0.5) if other not in similar]
     hint = f" Did you mean {similar[0]!r}?" if similar else ""
     if len(names) <= CATALOGUE_SHOWN:
         return ConfigError(f"unknown {kind} {came(name)}.{hint} Known: {', '.join(names)}.")

@@ -120,9 +120,9 @@ class SoftLabels:
         body = storage.read_manifest(Path(folder), "soft_labels")
         config = RelabelConfig.of(body["config"])
         shards = [body.piece(shard_name(epoch)) for epoch in range(config.epochs)]
-        size = (body["size"][0], body["size"][1])
+        size, classes = tuple(body["size"]), tuple(body["classes"])
         ids = (body["teacher_id"], body["condensed_id"])
-        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards, tuple(body["classes"]))
+        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards, classes)
 
 
 def shard_name(epoch: int) -> str:
