@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sre2l_core import backbones, pictures, storage
 from sre2l_core.config import check_fields
 from sre2l_core.data.spec import DatasetSpec
-from sre2l_core.errors import ArtifactError, ConfigError, DataError, came
+from sre2l_core.errors import ArtifactError, ConfigError, DataError, came, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +87,18 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> N
     """Load `weights` into `net`; raises `ArtifactError` naming the first tensors that do not fit."""
     own = net.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in weights]
-    wrong += [f"{name} is unknown" for name in weights if name not in own]
+    wrong += [f"{plain(name)} is unknown" for name in weights if name not in own]
     wrong += [
         f"{name} is {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
         for name in own
         if name in weights and weights[name].shape != own[name].shape
     ]
+    wrong += [
+        f"{name} is {weights[name].dtype}, expected {own[name].dtype}"
+        for name in own
+        if name in weights and weights[name].dtype != own[name].dtype
+    ]
+    wrong += [f"{plain(name)} is infinite or no number" for name in weights if not weights[name].isfinite().all()]
     if wrong:
         raise ArtifactError(f"{source} does not fit the network: {'; '.join(wrong[:3])} ({len(wrong)} in all).")
     net.load_state_dict(dict(weights))

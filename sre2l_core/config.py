@@ -104,13 +104,13 @@ class Config(BaseModel):
         cls.model_rebuild(force=True)
 
 
-def check_fields(made: object, error: type[SRe2LError]) -> None:
+def check_fields(made: object, error: type[SRe2LError], owner: str = "") -> None:
     """Raise `error` for a field of a dataclass whose value is not what it is annotated with, naming both."""
     kind = type(made)
     try:
         _model_of(kind)(**{name: getattr(made, name) for name in _model_of(kind).model_fields})
     except ValidationError as problem:
-        raise error(explain(kind.__name__, problem)) from None
+        raise error(explain(owner or kind.__name__, problem)) from None
 
 
 @cache

@@ -77,7 +77,7 @@ def refused(path: object, error: Exception) -> ArtifactError:
         number = int(found[1])
     reason = os.strerror(number) if number else str(error)
     return ArtifactError(
-        f"cannot write {path}: {reason}. What was finished before is kept: "
+        f"cannot write {plain(str(path))}: {reason}. What was finished before is kept: "
         f"{_REMEDIES.get(number or 0, 'choose another --out')}, then run the same command again."
     )
 

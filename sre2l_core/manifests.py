@@ -89,6 +89,8 @@ def read_manifest(folder: Path, kind: str | None = None) -> Manifest:
             f"{folder / MANIFEST} is of format {number!r}, this version of sre2l_core reads format {FORMAT}: "
             "use the version that wrote it, or make it anew."
         )
+    if not isinstance(manifest["files"], dict):
+        raise ArtifactError(f"{folder / MANIFEST} does not list its files: it is no manifest of this package.")
     for name, wanted in _TYPES.items():
         if not isinstance(manifest.get(name, wanted()), wanted):
             raise ArtifactError(
@@ -101,7 +103,7 @@ def read_manifest(folder: Path, kind: str | None = None) -> Manifest:
 
 
 _TYPES: dict[str, type] = {
-    **dict.fromkeys(("files", "versions", "how", "origin", "options", "accuracy", "config", "spec"), dict),
+    **dict.fromkeys(("versions", "how", "origin", "options", "accuracy", "config", "spec"), dict),
     **dict.fromkeys(("rows", "size", "classes"), list),
     "backbone": str,
 }

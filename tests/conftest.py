@@ -21,7 +21,7 @@ from sre2l_core.runtime import Runtime
 # Shared cores make deadlines flaky. CI draws the same examples every time; by hand they vary.
 settings.register_profile("local", deadline=None, max_examples=25)
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
-settings.register_profile("soak", parent=settings.get_profile("local"), max_examples=600, database=None)
+settings.register_profile("soak", parent=settings.get_profile("local"), max_examples=200, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for one another

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from sre2l_core.errors import ConfigError
 
 
-Depth = Annotated[int, Field(ge=1, le=12)]
-Width = Annotated[int, Field(ge=1, le=4096)]
+Depth = Annotated[int, Field(gt=0, le=12)]
+Width = Annotated[int, Field(gt=0, le=4096)]
 
 
 class ConvNet(nn.Module):

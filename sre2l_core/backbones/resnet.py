@@ -17,7 +17,7 @@ from sre2l_core.backbones.zoo import load_weights
 from sre2l_core.errors import ConfigError
 
 Block = type[BasicBlock] | type[Bottleneck]
-Width = Annotated[int, Field(ge=1, le=512)]
+Width = Annotated[int, Field(gt=0, le=512)]
 Stem = Annotated[Literal["auto", "224", "small"], BeforeValidator(str)]  # 224 comes as a number from a command line
 
 

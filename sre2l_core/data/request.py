@@ -65,7 +65,9 @@ class Request:
         if self.classes is not None:
             wanted = tuple(self._index(entry, known, names) for entry in self.classes)
             if len(set(wanted)) < len(wanted):
-                raise ConfigError(f"{self.name}: a class was asked for twice: {', '.join(map(plain, map(str, self.classes)))}")
+                raise ConfigError(
+                    f"{self.name}: a class was asked for twice: {', '.join(map(plain, map(str, self.classes)))}"
+                )
         if self.num_classes is not None:
             if not 2 <= self.num_classes <= len(known):
                 raise ConfigError(f"{self.name}: num_classes must be within 2..{len(known)} (got {self.num_classes})")

@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from sre2l_core.config import check_fields
-from sre2l_core.errors import DataError, came
+from sre2l_core.errors import DataError, came, plain
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class DatasetSpec:
     """Readable names in the order of `classes`; the ids where a dataset has none."""
 
     def __post_init__(self) -> None:
-        check_fields(self, DataError)
+        check_fields(self, DataError, owner=plain(str(self.name)))
         if not self.class_names:
             object.__setattr__(self, "class_names", self.classes)
         if len(self.class_names) != len(self.classes) or len(set(self.classes)) != len(self.classes):
-            raise DataError(f"{came(self.name)}: every class needs an id of its own and one readable name")
+            raise DataError(f"{plain(self.name)}: every class needs an id of its own and one readable name")
         if not len(self.mean) == len(self.std) == self.channels:
             raise DataError(
-                f"{came(self.name)}: {self.channels} channels need as many means and standard deviations "
+                f"{plain(self.name)}: {self.channels} channels need as many means and standard deviations "
                 f"(got {len(self.mean)} and {len(self.std)})"
             )
 

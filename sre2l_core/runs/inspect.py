@@ -55,7 +55,9 @@ def _kind(folder: Path) -> str:
         return str(storage.read_manifest(folder)["kind"])
     kind = storage.read_json(folder / storage.REQUEST).get("kind")
     if kind not in storage.KINDS:
-        raise ArtifactError(f"{folder / storage.REQUEST} asks for a {plain(str(kind))}, expected {' or '.join(storage.KINDS)}.")
+        raise ArtifactError(
+            f"{folder / storage.REQUEST} asks for a {plain(str(kind))}, expected {' or '.join(storage.KINDS)}."
+        )
     return str(kind)
 
 

@@ -18,7 +18,7 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.codecs import Codec, build_codec
 from sre2l_core.config import RelabelConfig, check_fields
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, plain
 from sre2l_core.runtime import Runtime
 from sre2l_core.views import ViewParams, draw
 
@@ -95,11 +95,12 @@ class SoftLabels:
     def _shard(self, epoch: int) -> Mapping[str, Tensor]:
         shard = self.shards[epoch]
         parts = storage.read_tensors(shard.checked()) if isinstance(shard, storage.Piece) else shard
-        if wrong := [name for name, part in parts.items() if part.shape[:1] != (self.num_images,)]:
-            raise ArtifactError(
-                f"the labels of epoch {epoch} hold {wrong[0]} {list(parts[wrong[0]].shape)}, not one row for each of "
-                f"{self.num_images} images. Relabel."
-            )
+        for name, part in parts.items():
+            if part.shape[:1] != (self.num_images,) or not part.isfinite().all():
+                raise ArtifactError(
+                    f"the labels of epoch {epoch} hold {plain(name)} {list(part.shape)}, not a row of finite numbers "
+                    f"for each of {self.num_images} images. Relabel."
+                )
         return parts
 
     def save(self, folder: str | Path) -> None:

@@ -26,7 +26,9 @@ STARTS = {
 OPTIONS = [(line, kind, name) for line, kinds in STARTS.items() for kind in kinds for name in kind.model_fields]
 PLAIN = TEXTS.map(lambda text: text[:200].replace("\0", "0"))
 """What a shell can pass."""
-TYPED = st.integers(-5, 500).map(str) | st.floats().map(str) | st.sampled_from(["adam", "1,2", "a=1", "k=", "=", "depth=3"])
+TYPED = (
+    st.integers(-5, 500).map(str) | st.floats().map(str) | st.sampled_from(["adam", "1,2", "a=1", "k=", "=", "depth=3"])
+)
 WORDS = st.lists((PLAIN | TYPED).filter(lambda word: not word.startswith("-") or word[1:2].isdigit()), max_size=3)
 LONGEST = 40
 """Lines of the parser's own answer, which repeats the help of the option."""
@@ -89,7 +91,13 @@ def test_anything_behind_a_command(command, words):
 @given(PLAIN, st.lists(PLAIN, max_size=2))
 def test_a_command_that_is_none(command, words):
     if command not in COMMANDS and not command.startswith("-"):
-        answer("command lines", lambda: parse([command, *words]), "command", "Known", right=lambda made: command in ("help", "version"))
+        answer(
+            "command lines",
+            lambda: parse([command, *words]),
+            "command",
+            "Known",
+            right=lambda made: command in ("help", "version"),
+        )
 
 
 @given(st.sampled_from(["presets", "presets digits --against", "relabel --dry-run --preset"]), PLAIN)

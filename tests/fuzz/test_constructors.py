@@ -14,8 +14,12 @@ from sre2l_core.groups import plan
 from sre2l_core.stages.labels import SoftLabels
 from sre2l_core.stages.recover import Recovery
 
-DTYPES = st.sampled_from([torch.uint8, torch.int8, torch.int32, torch.int64, torch.bool, torch.float16, torch.float32, torch.complex64])
-SHAPES = st.lists(st.sampled_from([0, 1, 3, 4, 8]), max_size=5).map(tuple) | st.sampled_from([(4, 3, 8, 8), (4,), (4, 1)])
+DTYPES = st.sampled_from(
+    [torch.uint8, torch.int8, torch.int32, torch.int64, torch.bool, torch.float16, torch.float32, torch.complex64]
+)
+SHAPES = st.lists(st.sampled_from([0, 1, 3, 4, 8]), max_size=5).map(tuple) | st.sampled_from(
+    [(4, 3, 8, 8), (4,), (4, 1)]
+)
 TENSORS = st.builds(lambda shape, dtype: torch.ones(shape, dtype=dtype), SHAPES, DTYPES)
 LABELS = st.lists(st.integers(-2, 7), max_size=5).map(lambda values: torch.tensor(values, dtype=torch.int64)) | TENSORS
 ANYTHING = TENSORS | OBJECTS
@@ -45,7 +49,12 @@ def test_a_dataset_spec(name, value):
 
 @given(st.sampled_from(["net", "spec", "backbone", "options", "accuracy", "origin"]), ANYTHING)
 def test_a_teacher(tiny_teacher, tmp_path_factory, name, value):
-    given_ = {"net": tiny_teacher.net, "spec": tiny_teacher.spec, "backbone": "convnet", "options": tiny_teacher.options}
+    given_ = {
+        "net": tiny_teacher.net,
+        "spec": tiny_teacher.spec,
+        "backbone": "convnet",
+        "options": tiny_teacher.options,
+    }
     folder = tmp_path_factory.mktemp("teacher")
 
     def made():
@@ -71,9 +80,15 @@ def test_soft_labels(name, value):
     answer("constructors", logits, right=lambda made: made.shape == (4, 5) and bool(made.isfinite().all()))
 
 
-@given(st.dictionaries(st.sampled_from(list(RecoverConfig.model_fields)) | TEXTS, NUMBERS | NONSENSE, min_size=1, max_size=2))
+@given(
+    st.dictionaries(
+        st.sampled_from(list(RecoverConfig.model_fields)) | TEXTS, NUMBERS | NONSENSE, min_size=1, max_size=2
+    )
+)
 def test_retune(tiny_teacher, cpu, changes):
-    recovery = Recovery(tiny_teacher, plan(RecoverConfig(ipc=1, steps=9), tiny_teacher.spec), RecoverConfig(ipc=1, steps=9), runtime=cpu)
+    recovery = Recovery(
+        tiny_teacher, plan(RecoverConfig(ipc=1, steps=9), tiny_teacher.spec), RecoverConfig(ipc=1, steps=9), runtime=cpu
+    )
     before = recovery.config
 
     def right(_):

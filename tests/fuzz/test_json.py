@@ -148,11 +148,17 @@ def test_the_mark_of_a_store_of_runs(tmp_path_factory, data, noise):
     answer("JSON files", lambda: Store(folder), "store.json", right=lambda store: False)
 
 
-CHANGE = st.fixed_dictionaries({"step": NONSENSE, "field": st.sampled_from(["lr", "alpha_bn", "x"]) | NONSENSE, "new": NONSENSE})
+CHANGE = st.fixed_dictionaries(
+    {"step": NONSENSE, "field": st.sampled_from(["lr", "alpha_bn", "x"]) | NONSENSE, "new": NONSENSE}
+)
 
 
 @given(st.lists(CHANGE | NONSENSE, max_size=2))
 def test_the_changes_of_a_session(run, cpu, changes):
     teacher = Teacher.load(run / "teacher")
     config = RecoverConfig(ipc=1, steps=2)
-    answer("JSON files", lambda: replay.replay(teacher, config, changes, runtime=cpu), right=lambda made: made.done or bool(changes))
+    answer(
+        "JSON files",
+        lambda: replay.replay(teacher, config, changes, runtime=cpu),
+        right=lambda made: made.done or bool(changes),
+    )

@@ -21,7 +21,12 @@ from sre2l_core.groups import plan
 from sre2l_core.registry import catalogue
 from sre2l_core.stages.validate import baselines
 
-NETWORKS = {"convnet": ("depth", "width"), "resnet10": ("width", "stem"), "resnet18": ("stem",), "bn_vit": ("dim", "depth")}
+NETWORKS = {
+    "convnet": ("depth", "width"),
+    "resnet10": ("width", "stem"),
+    "resnet18": ("stem",),
+    "bn_vit": ("dim", "depth"),
+}
 CODECS = {"fp16": (), "int8": (), "topk": ("k", "temperature")}
 SIDES = st.sampled_from([1, 4, 8, 32])
 LOGITS = arrays("float32", array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(width=32))
@@ -30,7 +35,13 @@ LOGITS = arrays("float32", array_shapes(min_dims=2, max_dims=2, max_side=6), ele
 @given(TEXTS)
 def test_a_network_that_is_none(name):
     if name not in backbones.names():
-        answer("names", lambda: backbones.build(name, num_classes=2, resolution=8), "backbone", "Known", right=lambda net: False)
+        answer(
+            "names",
+            lambda: backbones.build(name, num_classes=2, resolution=8),
+            "backbone",
+            "Known",
+            right=lambda net: False,
+        )
 
 
 @given(st.data(), st.sampled_from(sorted(NETWORKS)), NUMBERS | NONSENSE, SIDES)
@@ -43,7 +54,11 @@ def test_options_of_a_network(tiny_spec, data, name, value, side):
         with torch.no_grad():
             return net.eval()(torch.zeros(2, 3, side, side)).shape == (2, 5)
 
-    answer("names", lambda: backbones.build(name, num_classes=5, channels=3, resolution=side, seed=0, **{option: value}), right=works)
+    answer(
+        "names",
+        lambda: backbones.build(name, num_classes=5, channels=3, resolution=side, seed=0, **{option: value}),
+        right=works,
+    )
 
 
 @given(st.sampled_from(["num_classes", "channels", "resolution", "seed"]), OBJECTS)
@@ -71,7 +86,11 @@ def test_codecs_and_their_options(data, name, value, logits):
 def test_starts_and_parametrisations(tiny_data, find, name):
     if name in (*catalogue("starts"), *catalogue("parametrisations")):
         return
-    act = (lambda: find(name)) if find is not starts.baseline else lambda: find(name, tiny_data, ipc=1, labels=(0,), seed=0)
+    act = (
+        (lambda: find(name))
+        if find is not starts.baseline
+        else lambda: find(name, tiny_data, ipc=1, labels=(0,), seed=0)
+    )
     answer("names", act, "Known", right=lambda made: False)
 
 
@@ -80,7 +99,11 @@ def test_baselines(names):
     known = {*catalogue("starts"), "full"}
 
     def right(found):
-        return set(names) <= known and len(set(names)) == len(names) and found == [name for name in names if name != "full"]
+        return (
+            set(names) <= known
+            and len(set(names)) == len(names)
+            and found == [name for name in names if name != "full"]
+        )
 
     answer("names", lambda: baselines(ValidateConfig(against=tuple(names))), right=right)
 
@@ -88,7 +111,9 @@ def test_baselines(names):
 @given(st.lists(st.sampled_from(["ant", "bee", "Ant", "0"]) | TEXTS, max_size=4))
 def test_only_some_classes(tiny_spec, names):
     def right(groups):
-        return {tiny_spec.classes[label] for group in groups for label in group.labels} == set(names or tiny_spec.classes)
+        return {tiny_spec.classes[label] for group in groups for label in group.labels} == set(
+            names or tiny_spec.classes
+        )
 
     answer("names", lambda: plan(RecoverConfig(only_classes=tuple(names)), tiny_spec), right=right)
 
@@ -108,11 +133,24 @@ def test_classes_of_a_dataset(classes, count):
     answer("names", lambda: request.pick(known), right=right)
 
 
-@given(st.sampled_from(["digits", "drawings"]) | TEXTS, st.sampled_from(["resolution", "seed", "num_classes", "workers"]), st.integers(-10, 40) | st.sampled_from([10**9, 2**70]))
+@given(
+    st.sampled_from(["digits", "drawings"]) | TEXTS,
+    st.sampled_from(["resolution", "seed", "num_classes", "workers"]),
+    st.integers(-10, 40) | st.sampled_from([10**9, 2**70]),
+)
 def test_arguments_of_load(name, argument, value):
-    answer("names", lambda: load(name, **{"resolution": 8, argument: value}), right=lambda data: len(data.train) > 0 and (argument != "resolution" or value in (None, data.spec.resolution)))
+    answer(
+        "names",
+        lambda: load(name, **{"resolution": 8, argument: value}),
+        right=lambda data: len(data.train) > 0 and (argument != "resolution" or value in (None, data.spec.resolution)),
+    )
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "x", [], True])
 def test_a_codec_keeps_its_bounds(value):
-    answer("names", lambda: build_codec("topk", temperature=value), "temperature", right=lambda codec: codec.temperature == 1 and value is True)
+    answer(
+        "names",
+        lambda: build_codec("topk", temperature=value),
+        "temperature",
+        right=lambda codec: codec.temperature == 1 and value is True,
+    )

@@ -104,7 +104,11 @@ def test_a_field_that_is_not_there(kind, name, value):
         answer("settings", lambda: kind.of({name: value}), kind.__name__, "Known", right=lambda made: False)
 
 
-@given(st.dictionaries(st.sampled_from(["data", "squeeze", "recover", "relabel", "validate", "store_labels", "x"]), NONSENSE))
+@given(
+    st.dictionaries(
+        st.sampled_from(["data", "squeeze", "recover", "relabel", "validate", "store_labels", "x"]), NONSENSE
+    )
+)
 def test_a_recipe_from_json(values):
     answer("settings", lambda: Recipe.of(values), right=lambda made: Recipe.of(made.to_json()) == made)
 
@@ -114,7 +118,12 @@ def test_a_change_of_a_preset(preset, field, value):
     kind, name = field
     stage = kind.__name__.removesuffix("Config").lower()
     recipe = presets.get(preset)
-    answer("settings", lambda: recipe.but(**{stage: {name: value}}), name, right=lambda made: is_of(getattr(getattr(made, stage), name), kind.model_fields[name].annotation))
+    answer(
+        "settings",
+        lambda: recipe.but(**{stage: {name: value}}),
+        name,
+        right=lambda made: is_of(getattr(getattr(made, stage), name), kind.model_fields[name].annotation),
+    )
 
 
 def test_every_config_is_attacked():

@@ -21,13 +21,31 @@ PATIENCE = 20
 LONGEST = 1500
 """Characters of a message: long enough for a catalogue of names, short enough to be read."""
 INTERNAL = re.compile(
-    r"Traceback|object at 0x|NoneType|has no attribute|not subscriptable|unpack|unexpected keyword|takes \d+ positional"
+    r"Traceback|object at 0x|NoneType|has no attribute|not subscriptable|to unpack|unpack non|unexpected keyword|takes \d+ positional"
     r"|unhashable|not iterable|argument of type|must be real number|indices must be"
 )
 """What only somebody who knows the code can make sense of."""
 
 TEXTS = st.sampled_from(
-    ["", " ", "nan", "-inf", "1e999", "0x10", "1_000", "١٢", "½", "10 %", "3px", "0,1", "none", "None", "true", "[]", "{}"]
+    [
+        "",
+        " ",
+        "nan",
+        "-inf",
+        "1e999",
+        "0x10",
+        "1_000",
+        "١٢",
+        "½",
+        "10 %",
+        "3px",
+        "0,1",
+        "none",
+        "None",
+        "true",
+        "[]",
+        "{}",
+    ]
     + ["-1", "../..", "/", "a" * 5000, "\udcff", "\0", "\n", "\x1b[31mred", "<img src=x>", "$a_{$", "😀", "e\u0301"]
 ) | st.text(max_size=12)
 NUMBERS = (
