@@ -134,7 +134,7 @@ def test_classes_of_a_dataset(classes, count):
 
 
 @given(
-    st.sampled_from(["digits", "drawings"]) | TEXTS,
+    st.just("digits") | TEXTS,
     st.sampled_from(["resolution", "seed", "num_classes", "workers"]),
     st.integers(-10, 40) | st.sampled_from([10**9, 2**70]),
 )

@@ -16,7 +16,7 @@ from tally import TALLY
 
 from sre2l_core.errors import SRe2LError
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds after which an answer counts as a hang."""
 LONGEST = 1500
 """Characters of a message: long enough for a catalogue of names, short enough to be read."""
