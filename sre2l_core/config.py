@@ -104,20 +104,21 @@ class Config(BaseModel):
         cls.model_rebuild(force=True)
 
 
-def check_fields(made: object, error: type[SRe2LError], owner: str = "") -> None:
+def check_fields(made: Any, error: type[SRe2LError], owner: str = "") -> None:
     """Raise `error` for a field of a dataclass whose value is not what it is annotated with, naming both."""
-    kind = type(made)
+    model = _model_of(made.__class__)
     try:
-        _model_of(kind)(**{name: getattr(made, name) for name in _model_of(kind).model_fields})
+        model(**{name: getattr(made, name) for name in model.model_fields})
     except ValidationError as problem:
-        raise error(explain(owner or kind.__name__, problem)) from None
+        raise error(explain(owner or model.__name__, problem)) from None
 
 
 @cache
 def _model_of(kind: type) -> type[BaseModel]:
     hints = get_type_hints(kind, include_extras=True)
     config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
-    return create_model(kind.__name__, __config__=config, **{name: (hints[name], ...) for name in kind.__annotations__})
+    wanted: dict[str, Any] = {name: (hints[name], ...) for name in kind.__annotations__}
+    return create_model(kind.__name__, __config__=config, **wanted)
 
 
 def explain(owner: str, error: ValidationError) -> str:

@@ -107,7 +107,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("rows", "size", "classes"), list),
     "backbone": str,
 }
-_IN_JSON = {dict: "object", list: "list", str: "text"}
+_IN_JSON: dict[type, str] = {dict: "object", list: "list", str: "text"}
 """What the entries of a manifest are."""
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from sre2l_core.errors import ConfigError
 
-
 Depth = Annotated[int, Field(gt=0, le=12)]
 Width = Annotated[int, Field(gt=0, le=4096)]
 

@@ -91,8 +91,8 @@ class Store:
         found = storage.read_json(self.folder / MARK).get("format")
         if type(found) is not int or not 1 <= found <= FORMAT:
             raise ArtifactError(
-                f"{self.folder} is a store of format {came(found)}, this version knows {FORMAT}: it was written by a newer "
-                "one. Update the package, or choose another --out."
+                f"{self.folder} is a store of format {came(found)}, this version knows {FORMAT}: it was written by a "
+                "newer one. Update the package, or choose another --out."
             )
 
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 import torch
-from pydantic import InstanceOf, PositiveInt
+from pydantic import Field, InstanceOf, PositiveInt
 from torch import Tensor, nn
 
 from sre2l_core import storage
@@ -50,7 +50,7 @@ class SoftLabels:
     """Stage 3's result: the teacher's logits of every view, packed by a codec, one shard an epoch; views are a seed."""
 
     config: InstanceOf[RelabelConfig]
-    num_images: PositiveInt
+    num_images: Annotated[int, Field(gt=0, le=10**7)]
     num_classes: PositiveInt
     size: tuple[PositiveInt, PositiveInt]
     """Height and width of the images the views are taken from."""

@@ -74,8 +74,9 @@ SHARDS = st.lists(st.dictionaries(st.sampled_from(["logits", "x"]), TENSORS, max
 def test_soft_labels(name, value):
     def logits():
         labels = SoftLabels(**{**STORE, name: value})
-        labels.views(0)
-        return labels.logits(0, torch.arange(labels.num_images))
+        found = labels.logits(0, torch.arange(labels.num_images))
+        assert len(labels.views(0)) == len(found)
+        return found
 
     answer("constructors", logits, right=lambda made: made.shape == (4, 5) and bool(made.isfinite().all()))
 

@@ -131,10 +131,17 @@ def test_every_config_is_attacked():
     assert found - set(STAGES) == {Config, configs.ViewConfig, configs.MixedViewConfig, configs.TrainConfig}
 
 
-@pytest.mark.parametrize(
-    ("value", "kind", "expected"),
-    [(1, int, True), (True, int, False), (math.nan, float, False), ((1.0, 2.0), configs.Range, True), ((1.0,), configs.Range, False)]
-    + [(None, int | None, True), ("x", Literal["x"], True), ({"a": "b"}, configs.Options, True), ((0.5, 1.0), tuple[configs.Momentum, configs.Momentum], False)],
-)  # fmt: skip
+PAIR = tuple[configs.Momentum, configs.Momentum]
+ORACLE = [(1, int, True), (True, int, False), (math.nan, float, False), ((1.0, 2.0), configs.Range, True)]
+ORACLE += [
+    ((1.0,), configs.Range, False),
+    (None, int | None, True),
+    ("x", Literal["x"], True),
+    ("y", Literal["x"], False),
+]
+ORACLE += [({"a": "b"}, configs.Options, True), ((0.5, 1.0), PAIR, False), ((0.5, 0.9), PAIR, True)]
+
+
+@pytest.mark.parametrize(("value", "kind", "expected"), ORACLE)
 def test_the_oracle_itself(value, kind, expected):
     assert is_of(value, kind) is expected

@@ -27,6 +27,8 @@ from sre2l_core.runs.inspect import describe
 
 COMMAND = [sys.executable, "-m", "sre2l_core"]
 RUN = shlex.split("run --preset digits/smoke --resolution 8 --device cpu --recover.group-images 1 --validate.seeds 1")
+LONG = 600
+"""Seconds after which a process hangs: a machine that others keep busy takes its time."""
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 DAMAGE = {
     "flipped": lambda path, dice: path.write_bytes(flipped(path.read_bytes(), dice)),
@@ -81,17 +83,17 @@ def attack_by_kills(whole, place, *, seed, count, number=signal.SIGKILL, longest
     for _ in range(count):
         with start(*RUN, "--out", run) as process:
             if number != signal.SIGKILL:  # what Python itself says of a signal is not ours
-                until(lambda process=process: handles(process.pid, number), within=30)
+                until(lambda process=process: handles(process.pid, number), within=LONG)
             try:
                 process.wait(dice.uniform(0, longest))
             except subprocess.TimeoutExpired:
                 process.send_signal(number)
                 hit += 1
-            said = process.communicate(timeout=60)[1]
+            said = process.communicate(timeout=LONG)[1]
         assert "Traceback" not in said, said
         assert process.returncode in (0, -number, 128 + number), said
     with start(*RUN, "--out", run) as process:
-        said = process.communicate(timeout=120)[1]
+        said = process.communicate(timeout=LONG)[1]
     assert process.returncode == 0, said
     _is_whole(run, whole)
     TALLY.count(signal.Signals(number).name, "held", hit)
@@ -122,7 +124,7 @@ def attack_by_kills_within_stages(whole, place, *, seed, count, within=math.inf)
     assert lasts
     last = FORKS.Process(target=_run, args=(run,))
     last.start()
-    last.join(300)
+    last.join(LONG)
     _is_whole(run, whole)
 
 
@@ -150,7 +152,7 @@ def attack_by_races(place, *, seed, count, within=math.inf):
         first = start(*RUN, "--out", run, "--seed", 0)
         time.sleep(dice.uniform(0, 1.5))
         second = start(*RUN, "--out", run, "--seed", 7)
-        ends = [(process.communicate(timeout=120)[1], process.returncode) for process in (first, second)]
+        ends = [(process.communicate(timeout=LONG)[1], process.returncode) for process in (first, second)]
         assert sorted(code for _, code in ends) == [0, 2], ends
         said = next(said for said, code in ends if code == 2)
         assert re.search(r"is in use: process \d+ on .* works there since|holds another run: .*seed is", said), said
@@ -171,13 +173,13 @@ def attack_by_flips(whole, place, *, seed, count, load, within=math.inf):
         kept, part = path.read_bytes(), path.relative_to(run).parts[0]
         path.write_bytes(flipped(kept, dice))
         for read in (describe, load):
+            said = ""
             try:
                 list(read(run / part))
             except ArtifactError as error:
-                assert path.name in str(error), error
-            else:  # the table is read from the manifest
-                assert read is load, path
-                assert part == "score", path
+                said = str(error)
+            # The table of a score is read from its manifest alone.
+            assert path.name in said or (read is load and part == "score" and not said), (path, said)
         path.write_bytes(kept)
         TALLY.count("flipped bytes", "refused")
 
@@ -235,7 +237,7 @@ def attack_unfinished_by_damage(place, *, seed, count, within=math.inf):
         if path.stat().st_size:
             DAMAGE[how](path, dice)
         with start(*RUN, "--out", run) as process:
-            said = process.communicate(timeout=120)[1]
+            said = process.communicate(timeout=LONG)[1]
         assert "Traceback" not in said, said
         results.append((run, path, how, process.returncode, said))
         TALLY.count("damage of an unfinished run", "refused" if process.returncode else "held")
@@ -245,6 +247,6 @@ def attack_unfinished_by_damage(place, *, seed, count, within=math.inf):
 def whole_run(place: Path) -> Path:
     """A run that nobody disturbed."""
     with start(*RUN, "--out", place / "whole") as process:
-        said = process.communicate(timeout=300)[1]
+        said = process.communicate(timeout=LONG)[1]
     assert process.returncode == 0, said
     return place / "whole"

@@ -1,4 +1,4 @@
-"""Counts what was attacked and how it ended; `pytest --soak` prints the table, and writes it into a page of the docs."""
+"""Counts what was attacked and how it ended; `pytest --soak` prints the table, `--figures PAGE` puts it into a page."""
 
 from __future__ import annotations
 
