@@ -186,7 +186,9 @@ def test_labels_of_other_images_or_without_numbers_are_refused(tiny_teacher, tin
         labels.logits(1, torch.arange(2))
 
 
-@pytest.mark.parametrize("change", [{"num_images": "11"}, {"num_images": 3 * 10**9}, {"size": (8,)}, {"num_classes": 0}, {"config": {}}])
+@pytest.mark.parametrize(
+    "change", [{"num_images": "11"}, {"num_images": 3 * 10**9}, {"size": (8,)}, {"num_classes": 0}, {"config": {}}]
+)
 def test_a_store_of_other_parts_is_refused(tiny_teacher, tiny_condensed, cpu, change):
     labels = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu)
     with pytest.raises(ArtifactError, match=rf"SoftLabels\.{next(iter(change))}.*\(got "):
