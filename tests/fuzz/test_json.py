@@ -141,7 +141,12 @@ def test_the_mark_of_a_store_of_runs(tmp_path_factory, data, noise):
     folder = tmp_path_factory.mktemp("store")
     content = data.draw(st.dictionaries(st.sampled_from(["format", "kind"]), NONSENSE))
     answer("JSON files", lambda: files.write_json(folder / "store.json", content))
-    answer("JSON files", lambda: Store(folder), "store", right=lambda store: content["format"] == 1)
+    answer(
+        "JSON files",
+        lambda: Store(folder),
+        "store",
+        right=lambda _: not (folder / "store.json").exists() or content["format"] == 1,
+    )
     (folder / "store.json").write_bytes(noise)
     answer("JSON files", lambda: Store(folder), "store.json", right=lambda store: False)
 
