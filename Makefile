@@ -1,4 +1,4 @@
-# make lab | app | demo | test | lint: each makes the virtual environment first if it is missing or out of date.
+# make lab | app | demo | test | soak | lint: each makes the virtual environment first if it is missing or out of date.
 #
 #   PYTHON     the interpreter the environment is made with, 3.11 or newer      make lab PYTHON=python3.12
 #   VENV       where the environment lies
@@ -19,7 +19,7 @@ BENCHES   := recover_step relabel validate labels scaling end_to_end
 GOMP_SPINCOUNT ?= 10000
 export GOMP_SPINCOUNT
 
-.PHONY: help lab app demo test lint bench notebooks clean
+.PHONY: help lab app demo test soak lint bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -42,6 +42,9 @@ demo: $(VENV)/.installed-core  ## condense the digits end to end on the CPU; res
 test: $(VENV)/.installed-test  ## run the tests, and every notebook in fast mode
 	@SRE2L_FAST=1 $(BIN)/python -m pytest tests $(NOTEBOOKS) \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed-test  ## attack files, inputs and processes for a quarter of an hour; the table goes into docs/trust.md
+	@$(BIN)/python -m pytest tests/fuzz tests/survival --soak --figures docs/trust.md --durations=5 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff (rules and format, notebooks too) and mypy
 	@$(BIN)/ruff check .

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from sre2l_core import backbones, pictures, storage
+from sre2l_core.config import check_fields
 from sre2l_core.data.spec import DatasetSpec
-from sre2l_core.errors import ArtifactError, ConfigError, DataError
+from sre2l_core.errors import ArtifactError, ConfigError, DataError, came, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,7 @@ class Teacher:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, ArtifactError)
         self.net.eval().requires_grad_(False)
 
     @cached_property
@@ -84,12 +87,18 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> N
     """Load `weights` into `net`; raises `ArtifactError` naming the first tensors that do not fit."""
     own = net.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in weights]
-    wrong += [f"{name} is unknown" for name in weights if name not in own]
+    wrong += [f"{plain(name)} is unknown" for name in weights if name not in own]
     wrong += [
         f"{name} is {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
         for name in own
         if name in weights and weights[name].shape != own[name].shape
     ]
+    wrong += [
+        f"{name} is {weights[name].dtype}, expected {own[name].dtype}"
+        for name in own
+        if name in weights and weights[name].dtype != own[name].dtype
+    ]
+    wrong += [f"{plain(name)} is infinite or no number" for name in weights if not weights[name].isfinite().all()]
     if wrong:
         raise ArtifactError(f"{source} does not fit the network: {'; '.join(wrong[:3])} ({len(wrong)} in all).")
     net.load_state_dict(dict(weights))
@@ -107,6 +116,9 @@ class CondensedSet:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, DataError)
+        if self.labels.ndim != 1 or self.labels.dtype != torch.int64:
+            raise DataError(f"labels must be int64 [N] (got {self.labels.dtype}, {list(self.labels.shape)})")
         expected = (len(self.labels), self.spec.channels, *self.spec.size)
         if self.images.shape != expected or self.images.dtype != torch.uint8:
             raise DataError(
@@ -210,15 +222,21 @@ class ScoreRow:
     images: int
     steps: int
     """Optimiser steps of each student."""
-    last: tuple[float, ...]
+    last: Annotated[tuple[float, ...], Field(min_length=1)]
     """Top-1 after the last epoch: the headline."""
-    best: tuple[float, ...]
+    best: Annotated[tuple[float, ...], Field(min_length=1)]
     """Best top-1 of any evaluated epoch: chosen on the test data, for comparison with papers that do so."""
     last_top5: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_fields(self, ArtifactError)
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """A row from the lists and numbers of a JSON file."""
+        """A row from the lists and numbers of a JSON file; raises `ArtifactError` where it is none."""
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(values, Mapping) or names - {"last_top5"} - values.keys() or values.keys() - names:
+            raise ArtifactError(f"a row of a score has {', '.join(sorted(names))} (got {came(values)}).")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)
 

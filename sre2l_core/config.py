@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from sre2l_core.errors import ConfigError, unknown
+from sre2l_core.errors import ConfigError, SRe2LError, came, plain, unknown
 
 Range = tuple[float, float]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -78,7 +79,9 @@ class Config(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Build from the values of a JSON object."""
+        """Build from the values of a JSON object; raises `ConfigError` where it is none."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{cls.__name__}: expected settings by name (got {came(values)}).")
         return cls(**values)
 
     def but(self, **changes: Any) -> Self:
@@ -101,14 +104,36 @@ class Config(BaseModel):
         cls.model_rebuild(force=True)
 
 
+def check_fields(made: Any, error: type[SRe2LError], owner: str = "") -> None:
+    """Raise `error` for a field of a dataclass whose value is not what it is annotated with, naming both."""
+    model = _model_of(made.__class__)
+    try:
+        model(**{name: getattr(made, name) for name in model.model_fields})
+    except ValidationError as problem:
+        raise error(explain(owner or model.__name__, problem)) from None
+
+
+@cache
+def _model_of(kind: type) -> type[BaseModel]:
+    hints = get_type_hints(kind, include_extras=True)
+    config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    wanted: dict[str, Any] = {name: (hints[name], ...) for name in kind.__annotations__}
+    return create_model(kind.__name__, __config__=config, **wanted)
+
+
 def explain(owner: str, error: ValidationError) -> str:
-    """One line per problem: the field, what came and what was expected."""
+    """The first problems in one line: the field, what came and what was expected."""
     problems = []
     for item in error.errors(include_url=False):
-        field = ".".join((owner, *(str(part) for part in item["loc"])))
-        came = f" (got {item['input']!r})" if item["loc"] else ""
-        problems.append(f"{field}: {item['msg'].removeprefix('Value error, ')}{came}")
-    return "; ".join(problems)
+        field = ".".join((owner, *(plain(str(part)) for part in item["loc"])))
+        got = f" (got {came(item['input'])})" if item["loc"] else ""
+        problems.append(f"{field}: {item['msg'].removeprefix('Value error, ')}{got}")
+    more = f"; and {len(problems) - _PROBLEMS} more" if len(problems) > _PROBLEMS else ""
+    return "; ".join(problems[:_PROBLEMS]) + more
+
+
+_PROBLEMS = 4
+"""Shown at most: a list of a thousand wrong entries is wrong once."""
 
 
 class DataConfig(Config):
@@ -416,7 +441,7 @@ class ValidateConfig(TrainConfig):
         for name in ("students", "against"):
             values = getattr(self, name)
             if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"{name} names {', '.join(twice)} more than once")
+                raise ValueError(f"{name} names {', '.join(map(plain, twice))} more than once")
         return self
 
 

@@ -43,17 +43,31 @@ class NoMemoryError(SRe2LError, MemoryError):
     """The machine or its GPU has less memory than the settings need."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+def came(value: object) -> str:
+    """What came, as a message shows it: as Python writes it, on one line, only the beginning of something long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _CAME_SHOWN else f"{text[:_CAME_SHOWN]}… ({len(text):,} characters)"
+
+
+_CAME_SHOWN = 100
+
+
+def plain(name: str) -> str:
+    """A name that came, as it is where a line can hold it."""
+    return name if name.isprintable() and len(name) <= _CAME_SHOWN else came(name)
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for an unknown `name`: names the nearest known one and the catalogue, or a part of a long one."""
-    names = sorted(known)
-    similar = [other for other in names if name and name in other]
-    similar.sort(key=lambda other: not other.startswith(name))
-    similar += [other for other in get_close_matches(name, names, n=5, cutoff=0.5) if other not in similar]
+    names, typed = sorted(known), str(name)
+    similar = [other for other in names if typed and typed in other]
+    similar.sort(key=lambda other: not other.startswith(typed))
+    similar += [other for other in get_close_matches(typed, names, n=5, cutoff=0.5) if other not in similar]
     hint = f" Did you mean {similar[0]!r}?" if similar else ""
     if len(names) <= CATALOGUE_SHOWN:
-        return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        return ConfigError(f"unknown {kind} {came(name)}.{hint} Known: {', '.join(names)}.")
     shown = (similar or names)[:CATALOGUE_SHOWN]
-    return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {len(names)}, among them {', '.join(shown)}.")
+    return ConfigError(f"unknown {kind} {came(name)}.{hint} Known: {len(names)}, among them {', '.join(shown)}.")
 
 
 def refused(path: object, error: Exception) -> ArtifactError:
@@ -63,7 +77,7 @@ def refused(path: object, error: Exception) -> ArtifactError:
         number = int(found[1])
     reason = os.strerror(number) if number else str(error)
     return ArtifactError(
-        f"cannot write {path}: {reason}. What was finished before is kept: "
+        f"cannot write {plain(str(path))}: {reason}. What was finished before is kept: "
         f"{_REMEDIES.get(number or 0, 'choose another --out')}, then run the same command again."
     )
 

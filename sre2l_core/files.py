@@ -96,9 +96,13 @@ def content_of(path: Path) -> bytes:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all, sealed: whoever reads it sees whether a byte has changed."""
-    text = json.dumps({**content, SEAL: _BLANK}, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
+    try:
+        text = json.dumps({**content, SEAL: _BLANK}, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
+        sealed = _put_seal(text, _BLANK, hashlib.sha256(text.encode()).hexdigest()).encode()
+    except (TypeError, ValueError) as error:  # a set, half a character
+        raise ArtifactError(f"{path} cannot hold what was given ({error}): JSON takes text, numbers, lists.") from None
     with replacing(path) as partial:
-        partial.write_bytes(_put_seal(text, _BLANK, hashlib.sha256(text.encode()).hexdigest()).encode())
+        partial.write_bytes(sealed)
 
 
 def read_json(path: Path) -> dict[str, Any]:

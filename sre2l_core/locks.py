@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import SoftFileLock, Timeout
 
-from sre2l_core.errors import InUseError, refused
+from sre2l_core.errors import InUseError, plain, refused
 from sre2l_core.files import content_of
 
 LOCK = ".lock"
@@ -41,7 +41,7 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
             f"{folder} is in use: {holder(folder) or 'somebody works there'}. Wait for that to end (--wait does), or "
             f"choose another --out. If it is gone without a trace, delete {folder / LOCK} and run the same command."
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise refused(folder, error) from error
     try:
         yield
@@ -57,5 +57,5 @@ def holder(folder: Path) -> str:
     except (OSError, ValueError):
         return ""
     pid, host, *_ = [*lines, "?", "?"]
-    who = "this very process" if pid == str(os.getpid()) else f"process {pid}"
-    return f"{who} on {host.partition('?')[0] or 'an unknown host'} works there since {since}"
+    who = "this very process" if pid == str(os.getpid()) else f"process {plain(pid) or '?'}"
+    return f"{who} on {plain(host.partition('?')[0]) or 'an unknown host'} works there since {since}"

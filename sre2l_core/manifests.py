@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, came, plain
 from sre2l_core.files import read_json, sha256_of
 from sre2l_core.locks import LOCK
 
@@ -83,7 +83,7 @@ def read_manifest(folder: Path, kind: str | None = None) -> Manifest:
     manifest = Manifest(folder, read_json(folder / MANIFEST))
     found, number = manifest.get("kind"), manifest.get("format")
     if found not in KINDS or (kind is not None and found != kind):
-        raise ArtifactError(f"{folder} holds a {found}, expected a {kind or ' or '.join(KINDS)}.")
+        raise ArtifactError(f"{folder} holds a {plain(str(found))}, expected a {kind or ' or '.join(KINDS)}.")
     if number != FORMAT:
         raise ArtifactError(
             f"{folder / MANIFEST} is of format {number!r}, this version of sre2l_core reads format {FORMAT}: "
@@ -91,9 +91,24 @@ def read_manifest(folder: Path, kind: str | None = None) -> Manifest:
         )
     if not isinstance(manifest["files"], dict):
         raise ArtifactError(f"{folder / MANIFEST} does not list its files: it is no manifest of this package.")
+    for name, wanted in _TYPES.items():
+        if not isinstance(manifest.get(name, wanted()), wanted):
+            raise ArtifactError(
+                f"{folder / MANIFEST} has {name} {came(manifest[name])}, which is no {_IN_JSON[wanted]}: "
+                "it is no manifest of this package."
+            )
     if leading_out := [name for name in manifest["files"] if not stays_inside(name)]:
         raise ArtifactError(f"{folder / MANIFEST} lists {leading_out[0]!r}, which leads out of its folder.")
     return manifest
+
+
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("versions", "how", "origin", "options", "accuracy", "config", "spec"), dict),
+    **dict.fromkeys(("rows", "size", "classes"), list),
+    "backbone": str,
+}
+_IN_JSON: dict[type, str] = {dict: "object", list: "list", str: "text"}
+"""What the entries of a manifest are."""
 
 
 def verify(folder: Path) -> int:
@@ -140,22 +155,24 @@ def stays_inside(name: object) -> bool:
 
 def few(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return ", ".join(map(plain, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def check_same(folder: Path, found: Any, asked: Any) -> None:
     """Raise `ArtifactError` where a folder was made for another request, naming what differs."""
     if found != asked:
-        differences = "; ".join(_differences(found, asked))
+        lines = _differences(found, asked)
+        differences = "; ".join(lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
         raise ArtifactError(f"{folder} holds another run: {differences}. Choose another --out, or delete that folder.")
 
 
 def check_same_way(folder: Path, begun: Mapping[str, Any], how: Mapping[str, Any]) -> None:
     """Raise `ArtifactError` where work was begun with other precision, device or versions; says how to go on."""
     if differences := [name for name in how if begun.get(name) != how[name]]:
-        shown = "; ".join(f"{name} is {begun.get(name)!r} there, {how[name]!r} now" for name in differences)
+        shown = "; ".join(f"{name} is {came(begun.get(name))} there, {how[name]!r} now" for name in differences)
         flags = " and ".join(
-            _FLAGS.get(name, "the same version of the package").format(begun.get(name)) for name in differences
+            _FLAGS.get(name, "the same version of the package").format(plain(str(begun.get(name))))
+            for name in differences
         )
         raise ArtifactError(
             f"{folder} was begun in another way: {shown}. The two would not give one result: go on with {flags}, "
@@ -178,4 +195,4 @@ def _differences(held: Any, asked: Any, name: str = "") -> list[str]:
         return [
             line for key in keys for line in _differences(held.get(key), asked.get(key), f"{name}.{key}".strip("."))
         ]
-    return [] if held == asked else [f"{name} is {held!r} there, {asked!r} now"]
+    return [] if held == asked else [f"{plain(name)} is {came(held)} there, {came(asked)} now"]

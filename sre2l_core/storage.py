@@ -220,7 +220,8 @@ def _begun(folder: Path, asked: Mapping[str, Any], how: Mapping[str, Any], adopt
             f"{folder / REQUEST} is missing: nobody can tell what was asked. Delete the folder {folder}."
         )
     if begun is not None:
-        begun_how = begun.pop("how", {})
+        begun_how = begun.pop("how", None)
+        begun_how = begun_how if isinstance(begun_how, dict) else {}
         if noted or (folder / PROGRESS).exists():
             check_same(folder, begun, asked)
             how = {**how, **{name: begun_how[name] for name in adopt if name in begun_how}}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from tally import TALLY
 
 from sre2l_core import pictures, terms
 from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
@@ -20,9 +21,33 @@ from sre2l_core.runtime import Runtime
 # Shared cores make deadlines flaky. CI draws the same examples every time; by hand they vary.
 settings.register_profile("local", deadline=None, max_examples=25)
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+settings.register_profile("soak", parent=settings.get_profile("local"), max_examples=200, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for one another
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="fuzz/ and survival/ at full length: about fifteen minutes")
+    parser.addoption("--figures", type=Path, metavar="PAGE", help="write what came of the attacks into a page")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--soak"):
+        settings.load_profile("soak")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--soak"):
+        terminalreporter.write_line(f"\n{TALLY.table()}")
+    if page := config.getoption("--figures"):
+        TALLY.write_into(page)
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time for more than a quick share."""
+    return bool(request.config.getoption("--soak"))
 
 
 @pytest.fixture(scope="session")

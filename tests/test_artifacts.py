@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -77,6 +77,14 @@ def test_the_id_of_a_teacher_sees_weights_and_running_statistics(tiny_teacher, t
         (
             lambda w: w.update({"classifier.weight": torch.zeros(4, 32)}),
             r"classifier\.weight is \(4, 32\), expected \(5, 32\)",
+        ),
+        (
+            lambda w: w.update({"classifier.bias": torch.zeros(5).half()}),
+            r"classifier\.bias is torch\.float16, expected torch\.float32",
+        ),
+        (
+            lambda w: w.update({"classifier.bias": torch.full((5,), torch.nan)}),
+            r"classifier\.bias is infinite or no number",
         ),
     ],
 )
@@ -235,11 +243,27 @@ def test_a_teacher_with_infinite_statistics_is_not_saved(tiny_teacher, tmp_path,
         ({"labels": torch.zeros(3, dtype=torch.long)}, r"takes uint8 images \[3, 3, 8, 8\]"),
         ({"images": torch.zeros(11, 3, 8, 7, dtype=torch.uint8)}, r"\[11, 3, 8, 7\]"),
         ({"images": torch.zeros(11, 3, 8, 8)}, "float32"),
+        ({"images": None}, r"CondensedSet\.images: .* instance of Tensor \(got None\)"),
+        ({"labels": [0] * 11}, r"CondensedSet\.labels: .* instance of Tensor"),
+        ({"labels": torch.zeros(11)}, r"labels must be int64 \[N\] \(got torch\.float32, \[11\]\)"),
+        ({"labels": torch.zeros(11, 1, dtype=torch.long)}, r"labels must be int64 \[N\]"),
     ],
 )
 def test_a_condensed_set_that_fits_no_dataset_is_refused(tiny_condensed, change, message):
     with pytest.raises(DataError, match=message):
         replace(tiny_condensed, **change)
+
+
+@pytest.mark.parametrize("change", [{"net": None}, {"spec": {}}, {"backbone": 5}, {"options": [1]}, {"accuracy": 0.5}])
+def test_a_teacher_of_other_parts_is_refused(tiny_teacher, change):
+    with pytest.raises(ArtifactError, match=rf"Teacher\.{next(iter(change))}: .*\(got "):
+        replace(tiny_teacher, **change)
+
+
+@pytest.mark.parametrize("row", [None, {}, {"data": "x"}, {**asdict(ROW), "more": 1}, {**asdict(ROW), "last": ()}])
+def test_a_row_that_is_none_is_refused(row):
+    with pytest.raises(ArtifactError, match=r"a row of a score has best, data, |ScoreRow\.last: .* at least 1"):
+        ScoreRow.from_json(row)
 
 
 def test_options_that_the_dataset_decides_are_refused(tiny_spec):

@@ -73,6 +73,26 @@ def test_several_problems_are_told_together():
         RecoverConfig.of({"ipc": 0, "steps": -1})
 
 
+def test_a_thousand_wrong_entries_are_one_short_message():
+    with pytest.raises(ConfigError, match=r"students\.0: .*; and \d+ more$") as caught:
+        ValidateConfig(students=[1] * 1000)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("values", [None, 3, "ipc", ["ipc"]])
+def test_settings_that_are_no_settings_are_refused(values):
+    with pytest.raises(ConfigError, match=r"RecoverConfig: expected settings by name \(got "):
+        RecoverConfig.of(values)
+
+
+def test_a_name_in_a_message_is_quoted_where_a_terminal_would_obey_it():
+    with pytest.raises(ConfigError, match=r"codec_options\.'\\x1b\[2J'\.") as caught:
+        RelabelConfig(codec_options={"\x1b[2J": {}})
+    assert str(caught.value).isprintable()
+    with pytest.raises(ConfigError, match="names '\\\\udcff' more than once"):
+        ValidateConfig(students=("\udcff", "\udcff"))
+
+
 def test_configs_are_frozen_and_copies_leave_the_original():
     config = RecoverConfig(ipc=3)
     with pytest.raises(ValidationError, match="frozen"):

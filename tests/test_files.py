@@ -202,3 +202,10 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"cannot write .*x\.json"):
         files.write_json(tmp_path / "file" / "x.json", {})
+
+
+@pytest.mark.parametrize("value", [{1, 2}, torch.zeros(1), "\udcff", b"bytes"])
+def test_what_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value):
+    with pytest.raises(ArtifactError, match=r"x\.json cannot hold what was given"):
+        files.write_json(tmp_path / "x.json", {"value": value})
+    assert list(tmp_path.iterdir()) == []

@@ -375,6 +375,9 @@ def rewrite(folder, **changes):
         ({"format": 1}, "is of format 1"),
         ({"files": None}, "does not say 'files'"),
         ({"files": [1]}, "does not list its files"),
+        ({"how": 3}, "has how 3, which is no object"),
+        ({"rows": {}}, r"has rows \{\}, which is no list"),
+        ({"kind": "a\nb"}, r"holds a 'a\\nb', expected a teacher or"),
         ({"files": {"../y": "0"}}, r"lists '\.\./y', which leads out"),
         ({"files": {"/etc/passwd": "0"}}, "leads out"),
         ({"files": {"a/../../y": "0"}}, "leads out"),
@@ -416,3 +419,31 @@ def test_saving_replaces_what_was_saved_and_nothing_else(tmp_path):
     (tmp_path / storage.MANIFEST).unlink()
     with pytest.raises(ArtifactError, match="was not made by this package"):
         save("b")
+
+
+@pytest.mark.parametrize("how", [None, 3, "fp32", []])
+def test_a_request_that_does_not_say_how_is_not_gone_on_with(tmp_path, how):
+    make(tmp_path, {"x": 1}, finish=False)
+    request = files.read_json(tmp_path / storage.REQUEST)
+    files.write_json(tmp_path / storage.REQUEST, {**request, "how": how})
+    with pytest.raises(ArtifactError, match="begun in another way: precision is None there, 'fp32' now"):
+        claim(tmp_path, {"x": 1})
+
+
+def test_what_differs_is_told_in_one_short_line(tmp_path):
+    make(tmp_path, {"x": "a" * 5000, "y": "\x1b[2J", "z": list(range(999))}, finish=False)
+    with pytest.raises(ArtifactError, match="holds another run: x is 'aaa") as caught:
+        claim(tmp_path, {f"{n}": n for n in range(50)})
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_lock_of_anything_is_spoken_of_in_one_line(tmp_path):
+    (tmp_path / storage.LOCK).write_text("\x1b[2J\nho\x07st\n")
+    assert storage.holder(tmp_path).isprintable()
+    assert r"process '\x1b[2J' on 'ho\x07st'" in storage.holder(tmp_path)
+
+
+def test_a_folder_with_a_zero_byte_in_its_name_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match=r"cannot write .*\\x00"):
+        claim(f"{tmp_path}/a\0b", {})

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from sre2l_core.errors import ConfigError
+
+Depth = Annotated[int, Field(gt=0, le=12)]
+Width = Annotated[int, Field(gt=0, le=4096)]
 
 
 class ConvNet(nn.Module):
@@ -39,8 +44,8 @@ def convnet(
     channels: PositiveInt,
     resolution: PositiveInt,
     *,
-    depth: PositiveInt = 3,
-    width: PositiveInt = 128,
+    depth: Depth = 3,
+    width: Width = 128,
 ) -> nn.Module:
     """A ConvNet of any depth and width; raises `ConfigError` where halving leaves no pixel."""
     if resolution < 2**depth:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
@@ -17,6 +17,7 @@ from sre2l_core.backbones.zoo import load_weights
 from sre2l_core.errors import ConfigError
 
 Block = type[BasicBlock] | type[Bottleneck]
+Width = Annotated[int, Field(gt=0, le=512)]
 Stem = Annotated[Literal["auto", "224", "small"], BeforeValidator(str)]  # 224 comes as a number from a command line
 
 
@@ -74,7 +75,7 @@ def _standard(name: str, block: Block, depths: tuple[int, int, int, int]) -> Cal
         resolution: PositiveInt,
         *,
         stem: Stem = "auto",
-        width: PositiveInt = 64,
+        width: Width = 64,
         weights: str | None = None,
     ) -> nn.Module:
         small = _has_small_stem(stem, resolution)
@@ -98,7 +99,7 @@ def resnet10(
     resolution: PositiveInt,
     *,
     stem: Stem = "auto",
-    width: PositiveInt = 16,
+    width: Width = 16,
 ) -> nn.Module:
     """One basic block per stage; not in the paper: small enough to squeeze ten 64x64 classes on a CPU in minutes."""
     return ResNet(BasicBlock, (1, 1, 1, 1), num_classes, channels, width, _has_small_stem(stem, resolution))

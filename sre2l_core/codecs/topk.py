@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sre2l_core.codecs import Codec, to_fp16
-from sre2l_core.errors import ConfigError
+from sre2l_core.errors import ArtifactError, ConfigError
 
 
 class TopK(Codec):
@@ -52,7 +52,10 @@ class TopK(Codec):
     def _decode(self, parts: Mapping[str, Tensor], num_classes: int) -> Tensor:
         shared = self.temperature * (parts["rest"].float() - math.log(num_classes - self.k))
         logits = shared[:, None].repeat(1, num_classes)
-        return logits.scatter(1, parts["indices"].long(), parts["values"].float())
+        indices = parts["indices"].long()
+        if ((indices < 0) | (indices >= num_classes)).any():
+            raise ArtifactError(f"topk: labels name a class that is none of the {num_classes}. Relabel.")
+        return logits.scatter(1, indices, parts["values"].float())
 
     def _widths(self, num_classes: int) -> dict[str, int | None]:
         return {"values": self.k, "indices": self.k, "rest": None}

@@ -122,7 +122,7 @@ def decode_all(
         DataError: for the first unreadable file.
     """
     cache = _cache_file(paths, size, scale, upright) if len(paths) >= CACHE_FROM else None
-    stored = _read_cache(cache) if cache else None
+    stored = _read_cache(cache, size) if cache else None
     if stored is None:
         stored = _decode(paths, size, scale, upright, skip_corrupt)
         if cache:
@@ -201,15 +201,17 @@ def _cache_file(paths: Sequence[Path], size: int, scale: float, upright: bool) -
     return Path(folder).expanduser() / f"{digest.hexdigest()[:32]}.safetensors"
 
 
-def _read_cache(cache: Path) -> tuple[Tensor, Tensor] | None:
+def _read_cache(cache: Path, size: int) -> tuple[Tensor, Tensor] | None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         stored = load_file(cache)
-        return stored["images"], stored["kept"]
+        images, kept = stored["images"], stored["kept"]
     except (OSError, KeyError, SafetensorError):
         return None
+    fits = images.shape == (len(kept), 3, size, size) and (images.dtype, kept.dtype) == (torch.uint8, torch.int64)
+    return (images, kept) if fits else None
 
 
 def _write_cache(cache: Path, images: Tensor, kept: Tensor) -> None:

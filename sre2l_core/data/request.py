@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sre2l_core.data.split import Dataset
-from sre2l_core.errors import ConfigError, DataError
+from sre2l_core.errors import ConfigError, DataError, came, plain
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Request:
         if self.classes is not None:
             wanted = tuple(self._index(entry, known, names) for entry in self.classes)
             if len(set(wanted)) < len(wanted):
-                raise ConfigError(f"{self.name}: a class was asked for twice: {', '.join(map(str, self.classes))}")
+                raise ConfigError(
+                    f"{self.name}: a class was asked for twice: {', '.join(map(plain, map(str, self.classes)))}"
+                )
         if self.num_classes is not None:
             if not 2 <= self.num_classes <= len(known):
                 raise ConfigError(f"{self.name}: num_classes must be within 2..{len(known)} (got {self.num_classes})")
@@ -88,7 +90,7 @@ class Request:
         nearest = get_close_matches(entry, [*known, *short], n=1, cutoff=0.4)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         shown = ", ".join(known) if len(known) <= 20 else f"{', '.join(known[:3])}, … {known[-1]}"
-        raise ConfigError(f"unknown class {entry!r} of {self.name}.{hint} Its {len(known)} classes: {shown}.")
+        raise ConfigError(f"unknown class {came(entry)} of {self.name}.{hint} Its {len(known)} classes: {shown}.")
 
 
 Loader = Callable[[Request], Dataset]

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from sre2l_core.errors import DataError
+from sre2l_core.config import check_fields
+from sre2l_core.errors import DataError, came, plain
 
 
 @dataclass(frozen=True)
@@ -24,30 +26,30 @@ class DatasetSpec:
 
     name: str
     """Name in the catalogue."""
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
     """Class ids (folder names, wnids, …): the id at position i belongs to label i."""
-    channels: int
+    channels: PositiveInt
     """1 (grey) or 3 (RGB)."""
-    resolution: int
+    resolution: Annotated[int, Field(ge=1, le=4096)]
     """Height and width in pixels."""
-    mean: tuple[float, ...]
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     """Mean per channel of pixels in [0, 1]."""
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Field(ge=1e-4, le=1)], ...]
     """Standard deviation per channel of pixels in [0, 1]."""
     class_names: tuple[str, ...] = ()
     """Readable names in the order of `classes`; the ids where a dataset has none."""
 
     def __post_init__(self) -> None:
+        check_fields(self, DataError, owner=plain(str(self.name)))
         if not self.class_names:
             object.__setattr__(self, "class_names", self.classes)
         if len(self.class_names) != len(self.classes) or len(set(self.classes)) != len(self.classes):
-            raise DataError(f"{self.name}: every class needs an id of its own and one readable name")
-        if not len(self.mean) == len(self.std) == self.channels or min(self.std, default=0) <= 0:
+            raise DataError(f"{plain(self.name)}: every class needs an id of its own and one readable name")
+        if not len(self.mean) == len(self.std) == self.channels:
             raise DataError(
-                f"{self.name}: {self.channels} channels need as many means and positive standard deviations"
+                f"{plain(self.name)}: {self.channels} channels need as many means and standard deviations "
+                f"(got {len(self.mean)} and {len(self.std)})"
             )
-        if self.resolution < 1:
-            raise DataError(f"{self.name}: resolution must be at least 1 pixel (got {self.resolution})")
 
     @property
     def num_classes(self) -> int:
@@ -108,10 +110,12 @@ class DatasetSpec:
         """The inverse of `to_json`.
 
         Raises:
-            DataError: if a field is missing or unknown.
+            DataError: if a field is missing, unknown or of another type.
         """
+        if not isinstance(values, Mapping):
+            raise DataError(f"expected the description of a dataset (got {came(values)})")
         if wrong := {field.name for field in fields(cls)} ^ set(values):
-            raise DataError(f"dataset description has missing or unknown fields: {', '.join(sorted(wrong))}")
+            raise DataError(f"dataset description has missing or unknown fields: {', '.join(map(came, sorted(wrong)))}")
         fitting: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**fitting)
 

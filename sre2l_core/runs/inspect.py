@@ -12,7 +12,7 @@ from sre2l_core import storage
 from sre2l_core.artifacts import Score, StoredImages, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, plain
 from sre2l_core.manifests import strangers
 from sre2l_core.stages.labels import SoftLabels
 
@@ -55,7 +55,9 @@ def _kind(folder: Path) -> str:
         return str(storage.read_manifest(folder)["kind"])
     kind = storage.read_json(folder / storage.REQUEST).get("kind")
     if kind not in storage.KINDS:
-        raise ArtifactError(f"{folder / storage.REQUEST} asks for a {kind}, expected {' or '.join(storage.KINDS)}.")
+        raise ArtifactError(
+            f"{folder / storage.REQUEST} asks for a {plain(str(kind))}, expected {' or '.join(storage.KINDS)}."
+        )
     return str(kind)
 
 
@@ -139,7 +141,8 @@ def _in_characters(images: torch.Tensor, width: int = 12) -> Iterator[str]:
 
 
 def _config(origin: Mapping[str, Any], kind: type[Config]) -> Iterator[str]:
-    if config := origin.get("config"):
+    config = origin.get("config")
+    if isinstance(config, dict):
         usual = kind().model_dump(mode="json")
         shown = [f"{name}={value}" for name, value in config.items() if value != usual.get(name)]
         yield f"  {kind.__name__}({', '.join(shown)}), otherwise defaults"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sre2l_core import storage
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, came
 from sre2l_core.events import Listener, ignore
 from sre2l_core.presets.recipe import CLASSES, Recipe
 from sre2l_core.runs.pipeline import Places, run
@@ -89,10 +89,10 @@ class Store:
 
     def _check_format(self) -> None:
         found = storage.read_json(self.folder / MARK).get("format")
-        if not isinstance(found, int) or found > FORMAT:
+        if type(found) is not int or not 1 <= found <= FORMAT:
             raise ArtifactError(
-                f"{self.folder} is a store of format {found!r}, this version knows {FORMAT}: it was written by a newer "
-                "one. Update the package, or choose another --out."
+                f"{self.folder} is a store of format {came(found)}, this version knows {FORMAT}: it was written by a "
+                "newer one. Update the package, or choose another --out."
             )
 
 

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 import torch
+from pydantic import Field, InstanceOf, PositiveInt
 from torch import Tensor, nn
 
 from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.codecs import Codec, build_codec
-from sre2l_core.config import RelabelConfig
-from sre2l_core.errors import ArtifactError
+from sre2l_core.config import RelabelConfig, check_fields
+from sre2l_core.errors import ArtifactError, plain
 from sre2l_core.runtime import Runtime
 from sre2l_core.views import ViewParams, draw
 
@@ -48,10 +49,10 @@ class LabelSource(Protocol):
 class SoftLabels:
     """Stage 3's result: the teacher's logits of every view, packed by a codec, one shard an epoch; views are a seed."""
 
-    config: RelabelConfig
-    num_images: int
-    num_classes: int
-    size: tuple[int, int]
+    config: InstanceOf[RelabelConfig]
+    num_images: Annotated[int, Field(gt=0, le=10**7)]
+    num_classes: PositiveInt
+    size: tuple[PositiveInt, PositiveInt]
     """Height and width of the images the views are taken from."""
     teacher_id: str
     condensed_id: str
@@ -59,6 +60,9 @@ class SoftLabels:
     """Codec parts by epoch, in memory or as files; only the epoch in use is read, and checked."""
     classes: tuple[str, ...] = ()
     """Class ids, in the order of the logits."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, ArtifactError)
 
     @cached_property
     def codec(self) -> Codec:
@@ -90,7 +94,14 @@ class SoftLabels:
 
     def _shard(self, epoch: int) -> Mapping[str, Tensor]:
         shard = self.shards[epoch]
-        return storage.read_tensors(shard.checked()) if isinstance(shard, storage.Piece) else shard
+        parts = storage.read_tensors(shard.checked()) if isinstance(shard, storage.Piece) else shard
+        for name, part in parts.items():
+            if part.shape[:1] != (self.num_images,) or not part.isfinite().all():
+                raise ArtifactError(
+                    f"the labels of epoch {epoch} hold {plain(name)} {list(part.shape)}, not a row of finite numbers "
+                    f"for each of {self.num_images} images. Relabel."
+                )
+        return parts
 
     def save(self, folder: str | Path) -> None:
         """Write all shards and the manifest."""
@@ -110,9 +121,9 @@ class SoftLabels:
         body = storage.read_manifest(Path(folder), "soft_labels")
         config = RelabelConfig.of(body["config"])
         shards = [body.piece(shard_name(epoch)) for epoch in range(config.epochs)]
-        size = (body["size"][0], body["size"][1])
+        size, classes = tuple(body["size"]), tuple(body["classes"])
         ids = (body["teacher_id"], body["condensed_id"])
-        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards, tuple(body["classes"]))
+        return cls(config, body["num_images"], body["num_classes"], size, *ids, shards, classes)
 
 
 def shard_name(epoch: int) -> str:

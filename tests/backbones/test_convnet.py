@@ -22,6 +22,12 @@ def test_parameters_by_formula(depth: int, width: int, resolution: int) -> None:
     assert sum(p.numel() for p in model.parameters()) == first + deeper + norms + linear
 
 
+@pytest.mark.parametrize("options", [{"depth": 10**30}, {"width": 10**6}, {"depth": 13}])
+def test_depths_and_widths_that_no_machine_holds_are_refused_at_once(options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=r"convnet\.(depth|width): .* less than or equal to (12|4096)"):
+        build("convnet", num_classes=2, resolution=8, **options)
+
+
 def test_named_depths() -> None:
     with torch.device("meta"):
         for name, depth in {"convnet3": 3, "convnet4": 4}.items():

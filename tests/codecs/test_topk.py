@@ -93,3 +93,12 @@ def test_the_bound_is_the_spread_of_a_row() -> None:
     found = build_codec("topk", k=2).error_bound(torch.tensor([[-5.0, 4.0, 3.0], [7.0, 7.0, 7.0]]))
     assert 9 <= found[0] < 9.01
     assert 0 <= found[1] < 0.01
+
+
+@pytest.mark.parametrize("index", [-1, 50, 2**14])
+def test_labels_of_a_class_that_is_none_are_refused(index: int) -> None:
+    codec = build_codec("topk", k=2)
+    parts = codec.encode(logits())
+    parts["indices"][0, 0] = index
+    with pytest.raises(ArtifactError, match="name a class that is none of the 50"):
+        codec.decode(parts, 50)

@@ -89,6 +89,15 @@ def test_the_same_class_map_may_have_other_pixels():
         {"classes": ("a", "a")},
         {"class_names": ("only one",)},
         {"resolution": 0},
+        {"resolution": "4"},
+        {"classes": ()},
+        {"classes": ("a", 1)},
+        {"classes": "ab"},
+        {"channels": True},
+        {"mean": (0.5, float("nan"), 0.0)},
+        {"mean": 0.5},
+        {"std": (0.25, 1e300, 1.0)},
+        {"std": ("0.25", 0.5, 1.0)},
     ],
 )
 def test_a_spec_that_contradicts_itself_is_refused(changes):
@@ -116,3 +125,9 @@ def test_wrong_channels_or_dtype_are_named(images):
 def test_short_names_tell_classes_apart(names, short):
     classes = ("n1", "n2", "n3")[: len(names)]
     assert DatasetSpec("birds", classes, 1, 8, (0.5,), (0.5,), names).short_names == short
+
+
+@pytest.mark.parametrize("values", [None, 3, "spec", []])
+def test_a_description_that_is_none_is_refused(values):
+    with pytest.raises(DataError, match="expected the description of a dataset"):
+        DatasetSpec.from_json(values)

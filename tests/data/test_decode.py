@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 
 from sre2l_core.data import decode
 from sre2l_core.data.decode import decode_all, fit, open_rgb, to_pixels
@@ -162,11 +163,20 @@ def test_a_cache_that_left_files_out_still_reports_them(tmp_path, cache):
         decode_all(paths, 5)
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path, cache):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"damaged",
+        save({"images": torch.zeros(6, 3, 5, 5), "kept": torch.arange(6)}),
+        save({"images": torch.zeros(6, 3, 4, 4, dtype=torch.uint8), "kept": torch.arange(6)}),
+        save({"images": torch.zeros(5, 3, 5, 5, dtype=torch.uint8), "kept": torch.arange(6)}),
+    ],
+)
+def test_a_damaged_cache_is_made_anew(tmp_path, cache, content):
     paths = write_all(tmp_path)
     expected = decode_all(paths, 5)[0]
     [file] = cache.iterdir()
-    file.write_bytes(b"damaged")
+    file.write_bytes(content)
     assert torch.equal(decode_all(paths, 5)[0], expected)
     assert file.stat().st_size > 100
 

@@ -97,7 +97,7 @@ def test_folders_that_hold_something_else_are_refused(tmp_path, cpu):
         Store(next((tmp_path / "store").glob("teacher-*")))
 
 
-@pytest.mark.parametrize("mark", [{"format": 2}, {"format": "1"}, {}])
+@pytest.mark.parametrize("mark", [{"format": 2}, {"format": "1"}, {"format": True}, {"format": -3}, {}])
 def test_stores_of_newer_versions_are_refused(tmp_path, mark):
     storage.write_json(tmp_path / "store.json", mark)
     with pytest.raises(ArtifactError, match=r"format .* this version knows 1.*Update the package"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -173,3 +175,21 @@ def test_a_store_is_read_lazily(tiny_teacher, tiny_condensed, cpu, tmp_path):
     labels.logits(1, torch.arange(3))
     with pytest.raises(ArtifactError, match="epoch_00000"):
         labels.logits(0, torch.arange(3))
+
+
+@pytest.mark.parametrize("part", [torch.zeros(3, 5).half(), torch.full((11, 5), torch.nan), torch.tensor(1.0)])
+def test_labels_of_other_images_or_without_numbers_are_refused(tiny_teacher, tiny_condensed, cpu, part):
+    labels = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu)
+    labels.shards[1]["logits"] = part
+    assert labels.logits(0, torch.arange(11)).isfinite().all()
+    with pytest.raises(ArtifactError, match=r"epoch 1 hold logits \[.*not a row of finite numbers for each of 11"):
+        labels.logits(1, torch.arange(2))
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_images": "11"}, {"num_images": 3 * 10**9}, {"size": (8,)}, {"num_classes": 0}, {"config": {}}]
+)
+def test_a_store_of_other_parts_is_refused(tiny_teacher, tiny_condensed, cpu, change):
+    labels = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu)
+    with pytest.raises(ArtifactError, match=rf"SoftLabels\.{next(iter(change))}.*\(got "):
+        replace(labels, **change)

@@ -11,6 +11,7 @@ import torch
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
+from sre2l_core.errors import ConfigError, came
 from sre2l_core.groups import plan
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.loop import Recovery
@@ -34,18 +35,33 @@ def replay(
         until: stop after so many steps, as the recovery did that is replayed.
         runtime: device and precision; equal pixels need the same.
         data: real data, for starts other than noise.
+
+    Raises:
+        ConfigError: for changes that are none, or not in order.
     """
+    _check(changes)
     recovery = Recovery(teacher, plan(config, teacher.spec), config, runtime=runtime, data=data)
 
     def step_to(step: float) -> None:
         while not recovery.done and recovery.step_count < step:
             recovery.step()
 
-    for step, together in groupby(changes, key=lambda change: int(change["step"])):
+    for step, together in groupby(changes, key=lambda change: change["step"]):
         step_to(step)
         recovery.retune(**{change["field"]: change["new"] for change in together})
     step_to(float("inf") if until is None else until)
     return recovery
+
+
+def _check(changes: Sequence[Mapping[str, Any]]) -> None:
+    before = 0
+    for change in changes:
+        whole = isinstance(change, Mapping) and {"step", "field", "new"} <= change.keys()
+        if not whole or type(change["step"]) is not int or not isinstance(change["field"], str):
+            raise ConfigError(f"a change has step, field and new value (got {came(change)}).")
+        if change["step"] < before:
+            raise ConfigError(f"changes must be in order: step {came(change['step'])} comes after step {before}.")
+        before = change["step"]
 
 
 def as_condensed_set(recovery: Recovery) -> CondensedSet:
