@@ -4,6 +4,9 @@
 or says more; `modern` as how today's recipes train students. Where it lies in their code and why it matters stands
 beside each difference; `sre2l presets NAME --against OTHER` prints them. `/smoke` behind any name
 shrinks it to a minute on a CPU.
+
+No preset says a precision. bf16, which `auto` takes where the hardware multiplies it, cost students nothing that three
+recoveries show (docs/LOG.md, 2026-11-25); `--precision fp32` is the arithmetic of the paper's own code.
 """
 
 from __future__ import annotations
