@@ -9,10 +9,10 @@ shrinks it to a minute on a CPU.
 from __future__ import annotations
 
 from sre2l_core.errors import unknown
-from sre2l_core.presets.recipe import Recipe, smoke
+from sre2l_core.presets.recipe import Recipe, repeated, smoke
 from sre2l_core.registry import catalogue
 
-__all__ = ["PRESETS", "Recipe", "default_for", "get", "smoke"]
+__all__ = ["PRESETS", "Recipe", "default_for", "get", "repeated", "smoke"]
 
 PRESETS: dict[str, Recipe] = catalogue("presets")
 
