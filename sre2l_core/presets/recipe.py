@@ -123,6 +123,15 @@ def repeated(recipe: Recipe, times: int) -> tuple[Recipe, ...]:
     )
 
 
+def word(value: Any) -> str:
+    """A plain value as it is typed on the command line."""
+    if isinstance(value, list):
+        return " ".join(word(part) for part in value) or "none"
+    if isinstance(value, dict):
+        return " ".join(f"{name}={word(part)}" for name, part in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
 def _check_parts(values: Mapping[str, Any]) -> None:
     for name in values:
         if name not in (*_STAGES, "store_labels"):

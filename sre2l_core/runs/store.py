@@ -99,7 +99,7 @@ class Store:
                 with suppress(ArtifactError):  # on a disc that nobody can write to
                     self._write_note(recipe)
             return places
-        self._write_note(recipe)
+        self._write_note(recipe, wait=wait)
         failure = ""
         try:
             run(recipe, places, runtime=runtime, wait=wait, on_step=tell_all(watch, on_step), say=say)
@@ -111,10 +111,12 @@ class Store:
                 self._write_note(recipe, watch.seconds, failure)
         return places
 
-    def _write_note(self, recipe: Recipe, seconds: Mapping[str, float] | None = None, failure: str = "") -> None:
+    def _write_note(
+        self, recipe: Recipe, seconds: Mapping[str, float] | None = None, failure: str = "", *, wait: bool = False
+    ) -> None:
         """Say what the run asks for, before it begins; how long it took and why it failed are added when it ends."""
         path, places = self.note(recipe), self.places(recipe)
-        with storage.held(self.folder):  # several processes may write into one store
+        with storage.held(self.folder, wait=wait):  # several processes may write into one store
             if not (self.folder / MARK).exists():
                 storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
             spent = Counter(Note.read(path).seconds if path.exists() else {})
