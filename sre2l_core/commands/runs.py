@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +55,10 @@ class Runs:
 
         if (self.against or self.delete) and not self.name:
             raise ConfigError(f"{'--delete' if self.delete else '--against'} needs the name of a run: FOLDER NAME ...")
-        listing = Listing(self.folder)
         if self.delete or self.prune:
-            self._remove(listing)
+            self._remove()
             return
+        listing = Listing(self.folder)
         found = listing.find(self.name) if self.name else None
         if self.against:
             pair = [each for each in (found, listing.find(self.against)) if isinstance(each, Run)]
@@ -71,10 +72,11 @@ class Runs:
         for line in lines:
             say(line)
 
-    def _remove(self, listing: Listing) -> None:
+    def _remove(self) -> None:
+        from sre2l_core.runs.listing import Listing
         from sre2l_core.runs.removal import planned, remove
 
-        names = [self.name] if self.delete else []
+        listing, names = Listing(self.folder), [self.name] if self.delete else []
         removal = planned(listing, names, prune=self.prune)
         for line in announced(removal):
             say(line)
@@ -85,7 +87,7 @@ class Runs:
             return
         remove(self.folder, names, prune=self.prune, expected=removal)
         say("Deleted.")
-        if left := unneeded(Listing(self.folder)) if any(self.folder.iterdir()) else "":
+        if listing.is_store and (left := unneeded(Listing(self.folder))):
             say(left)
 
 
@@ -102,8 +104,8 @@ def listed(listing: Listing) -> Iterator[str]:
     """A line for each run, what could not be read, and what could be freed."""
     from sre2l_core.runs.parts import varying
 
-    runs = list(listing.runs.values())
-    names = varying(runs) if runs else []
+    names = varying(list(listing.runs.values()))
+    runs = sorted(listing.runs.values(), key=lambda run: [_order(run.settings.get(name)) for name in names])
     shown = names[:MOST_COLUMNS]
     head = ["run", *shown, "top-1 of students"]
     if runs:
@@ -204,6 +206,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _values(run: Run, names: Iterable[str]) -> list[str]:
     return [_value(run, name) for name in names]
+
+
+def _order(value: Any) -> tuple[float, str]:
+    """Numbers by size, then all else as it is written."""
+    return (value, "") if isinstance(value, int | float) else (inf, word(value))
 
 
 def _value(run: Run, name: str) -> str:
