@@ -103,8 +103,9 @@ class Listing:
         for part in self.parts.values():
             if part.name not in self.parents and part.kind != "teacher":
                 self._trace(part)
+        noted = {run.parts[-1].name for run in self.runs.values()}
         for part in self.parts.values():
-            if part.kind == "score" and not any(part in run.parts for run in self.runs.values()):
+            if part.kind == "score" and part.name not in noted:
                 lineage = [self._part(name) for name in self._lineage(part.name)]
                 key = part.name.partition("-")[2]
                 self.runs[key] = Run(key, settings_of(lineage), tuple(reversed(lineage)), self._files(key))

@@ -87,7 +87,9 @@ def remove(folder: Path, names: Iterable[str] = (), *, prune: bool = False, expe
     first = planned(listing, chosen, prune=prune)
     with ExitStack() as locks:
         owners = {folder} if listing.is_store else {part.folder.parent for part in first.parts}
-        for place in (*sorted(owners), *(part.folder for part in first.parts)):
+        under_way = [p for name in first.runs for p in listing.runs[name].parts if p.there and not p.finished]
+        parts = dict.fromkeys(part.folder for part in (*first.parts, *under_way))
+        for place in (*sorted(owners), *parts):
             _check_own(place, folder)
             locks.enter_context(storage.held(place))
         removal = planned(Listing(folder), chosen, prune=prune)

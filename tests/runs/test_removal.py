@@ -73,6 +73,19 @@ def test_what_is_in_use_is_refused_and_nothing_is_lost(store):
     assert every_file(store.folder) == before
 
 
+def test_a_run_that_is_under_way_is_not_deleted_behind_its_back(store, cpu):
+    fresh = BASE.but(recover={"steps": 9})
+
+    def look(event):
+        if event.stage == "recover":
+            with pytest.raises(InUseError):
+                remove(store.folder, [key(store, fresh)])
+
+    store.make(fresh, runtime=cpu, on_step=look)
+    assert store.finished(fresh)
+    assert store.note(fresh).exists()
+
+
 def test_what_came_meanwhile_is_not_deleted_unasked(store, cpu):
     agreed = planned(Listing(store.folder), [store.places(BASE).labels.name])
     store.make(BASE.but(validate={"temperature": 3.0}), runtime=cpu)
