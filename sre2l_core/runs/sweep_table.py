@@ -11,6 +11,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from sre2l_core import storage
+from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import ConfigError
 from sre2l_core.presets.recipe import word
 from sre2l_core.runs.difference import Difference
@@ -99,10 +100,10 @@ class SweepTable:
 
     def to_markdown(self) -> str:
         """The table, who judged it, and what failed."""
-        head, *body = self._cells()
+        head, *body = ([in_markdown(cell).replace("|", r"\|") for cell in row] for row in self._cells())
         lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in body)]
         failures = [
-            f"- No value for {_name(row)}, seed {seed}: {why}"
+            f"- No value for {_name(row)}, seed {seed}: {in_markdown(why)}"
             for row in self.rows
             for seed, why in row.failures.items()
         ]

@@ -91,6 +91,13 @@ def test_latex_escapes_what_it_reads_as_commands():
     assert r"C:\textbackslash{}a\_b\textasciitilde{}\{c\}\textasciicircum{}" in odd
 
 
+def test_hostile_names_stay_in_their_cells():
+    odd = SweepRow({"recover.init": "a|b <script>\n# c"}, "s", {}, {0: "no <b>memory</b> | left"}, "")
+    page = SweepTable((odd, FIRST)).to_markdown()
+    assert "| ` a\\|b <script> # c ` | s | failed | 0 |  |" in page
+    assert "seed 0: ` no <b>memory</b> | left `" in page
+
+
 def test_without_pandas_the_rest_works_and_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ConfigError, match=r"pip install 'sre2l-core\[tables\]'"):
