@@ -17,8 +17,8 @@ from harness import Row, parser, report, started
 
 from sre2l_core import presets
 from sre2l_core.artifacts import Score
-from sre2l_core.paper.difference import Difference
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.difference import Difference
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sre2l_core import backbones, pictures, storage
 from sre2l_core.config import check_fields
 from sre2l_core.data.spec import DatasetSpec
+from sre2l_core.data.split import Holdout
 from sre2l_core.errors import ArtifactError, ConfigError, DataError, came, plain
 
 
@@ -260,6 +261,12 @@ class Score:
                 return row
         raise KeyError(f"no row {data} + {labels} among {[(row.data, row.labels) for row in self.rows]}")
 
+    @property
+    def judge(self) -> str:
+        """The images that the students were tested on, in words."""
+        held = self.origin.get("holdout")
+        return "the validation images" if held is None else str(Holdout(**held))
+
     def table(self) -> str:
         """The table as text, best viewed in a fixed-width font; also valid Markdown."""
         lines = ["| images | labels | student | n | steps | top-1 last (%) | best (%) |", "|---" * 7 + "|"]
@@ -270,6 +277,8 @@ class Score:
             lines.append(f"| {' | '.join(cells)} | {100 * last:.1f} ± {100 * spread:.1f} | {100 * best:.1f} |")
         if precision := self.origin.get("precision"):
             lines += ["", f"students trained in {in_markdown(str(precision))}"]
+        if "holdout" in self.origin:
+            lines += ["", f"judged on {self.judge}; the test images were not looked at"]
         return "\n".join(lines)
 
     def save(self, folder: str | Path) -> None:

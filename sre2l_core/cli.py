@@ -101,6 +101,8 @@ class Recover(Command):
         runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
         if self.config.init != "noise" or self.data is not None:
             config = DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root)
+            if held := teacher.origin.get("holdout"):  # what was held out from the teacher is no start either
+                config = config.but(holdout=held["share"], holdout_seed=held["seed"])
             data = data_like(teacher.spec, config, self.out)
         verifier = None if self.verifier is None else load_teacher(self.verifier)
         with progress() as on_step:

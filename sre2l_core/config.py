@@ -147,6 +147,10 @@ class DataConfig(Config):
         None, ge=4, le=1024, description="height and width in pixels; default the dataset's own"
     )
     skip_corrupt: bool = Field(False, description="skip image files that cannot be read instead of stopping")
+    holdout: float = Field(
+        0.0, ge=0, le=0.9, description="for tuning: share of the training images that judges instead of the test images"
+    )
+    holdout_seed: int = Field(0, ge=0, lt=2**63, description="fixes which images of each class are held out")
 
 
 class ViewConfig(Config):

@@ -49,14 +49,16 @@ def ignore(event: StepEvent) -> None:
 
 @contextmanager
 def progress_bar(every: int = 10) -> Iterator[Listener]:
-    """One tqdm bar per stage, metrics refreshed every so many steps."""
+    """One tqdm bar per stage of each run, metrics refreshed every so many steps."""
     from tqdm.auto import tqdm
 
     bars: dict[str, Any] = {}
 
     def show(event: StepEvent) -> None:
         bar = bars.get(event.stage)
-        if bar is None:
+        if bar is None or event.step < bar.n:  # the stage of another run
+            if bar is not None:
+                bar.close()
             pause = 0.2 if sys.stderr.isatty() else 10  # a log file needs fewer lines than a terminal
             bar = bars[event.stage] = tqdm(total=event.total, desc=event.stage, mininterval=pause, dynamic_ncols=True)
         bar.update(event.step - bar.n)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import tyro
 
 from sre2l_core import presets
 from sre2l_core.commands import say
 from sre2l_core.errors import ConfigError
+from sre2l_core.presets.recipe import word
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,10 @@ def differences(name: str, against: str) -> str:
     found = presets.get(name).differences(presets.get(against))
     if not found:
         return f"{name} and {against} have the same settings."
-    rows = [("", name, against), *((setting, _word(ours), _word(theirs)) for setting, (ours, theirs) in found.items())]
+    rows = [("", name, against), *((setting, word(ours), word(theirs)) for setting, (ours, theirs) in found.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _word(value: Any) -> str:
-    """A setting as it is typed on the command line."""
-    if isinstance(value, list):
-        return " ".join(_word(part) for part in value) or "none"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={_word(part)}" for name, part in value.items()) or "none"
-    return "none" if value is None else str(value)
 
 
 PLUGINS = {"presets": Presets}

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sre2l_core.data.holdout import held_out
 from sre2l_core.data.request import Loader, Request
 from sre2l_core.data.resident import ResidentSplit
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Batch, Dataset, Split
 from sre2l_core.registry import catalogue, lookup
 
-__all__ = ["Batch", "Dataset", "DatasetSpec", "Loader", "Request", "ResidentSplit", "Split", "load", "names"]
+__all__ = ["Batch", "Dataset", "DatasetSpec", "Loader", "Request", "ResidentSplit", "Split"]
+__all__ += ["held_out", "load", "names"]
 
 
 def names() -> list[str]:
@@ -32,6 +34,8 @@ def load(
     num_classes: int | None = None,
     resolution: int | None = None,
     skip_corrupt: bool = False,
+    holdout: float = 0.0,
+    holdout_seed: int = 0,
     download: bool = True,
     seed: int = 0,
     workers: int | None = None,
@@ -46,6 +50,8 @@ def load(
         num_classes: only the first so many classes.
         resolution: height and width in pixels; None: the dataset's own.
         skip_corrupt: skip files that cannot be read, with a warning, instead of stopping.
+        holdout: share of each class's training images that takes the place of the validation images; see `held_out`.
+        holdout_seed: fixes which images these are.
         download: fetch what is missing, where the dataset can be downloaded.
         seed: fixes the validation part of a folder that has none.
         workers: decoding processes of a streamed dataset; None: one per core, at most 8.
@@ -59,7 +65,7 @@ def load(
         DataError: if the data is missing or unusable; says what is expected where.
     """
     loader: Loader = lookup("data", "dataset", name)
-    return loader(
+    data = loader(
         Request(
             name=name,
             root=None if root is None else Path(root),
@@ -73,3 +79,4 @@ def load(
             stream=stream,
         )
     )
+    return held_out(data, holdout, holdout_seed) if holdout else data

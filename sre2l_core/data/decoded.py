@@ -67,6 +67,10 @@ class DecodedOnce:
         """Some images as pixels, decoded for it (see `Split`)."""
         return self._split.take(ids)
 
+    def part(self, ids: Tensor) -> Split:
+        """Some pictures as a split of their own, streamed again (see `Split`)."""
+        return self._split.part(ids)
+
     def eval_batches(self, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of the streamed split (see `Split`)."""
         if self._pixels is None:

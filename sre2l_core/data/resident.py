@@ -76,6 +76,10 @@ class ResidentSplit:
         """Some images as they are: [B] ids -> [B, C, H, W] uint8 on the CPU."""
         return self.images[ids.cpu()]
 
+    def part(self, ids: Tensor) -> ResidentSplit:
+        """A copy of some images as a split of their own (see `Split`)."""
+        return ResidentSplit(self.spec, self.take(ids), self.labels[ids])
+
     def _on(self, device: torch.device) -> Tensor:
         if device.type == "cpu":
             return self.images

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -57,6 +57,21 @@ class Split(Protocol):
     def take(self, ids: Tensor) -> Tensor:
         """Some images as pixels on the CPU: [B] ids in 0..N-1 -> [B, C, H, W] uint8 at the dataset's resolution."""
 
+    def part(self, ids: Tensor) -> Split:
+        """Some images as a split of their own: row i of it is row ids[i] of this one."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The part of the training images that judges in place of the validation images: what was tuned never saw these."""
+
+    share: float
+    """Of each class, in (0, 1)."""
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{100 * self.share:g} % of the training images, held out with seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -67,11 +82,18 @@ class Dataset:
     val: Split
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     """What whoever asked for the data should know: files left out, classes without validation images, and the like."""
+    holdout: Holdout | None = field(default=None, kw_only=True)
+    """What `val` is, where it is not the dataset's own."""
 
     @property
     def name(self) -> str:
         """Name in the catalogue."""
         return self.spec.name
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, for the request of an artifact that is made from it."""
+        held = {} if self.holdout is None else {"holdout": asdict(self.holdout)}
+        return {"dataset": self.spec.to_json(), **held}
 
     @cached_property
     def train_rows(self) -> tuple[Tensor, ...]:

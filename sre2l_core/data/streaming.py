@@ -6,7 +6,8 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,6 +113,12 @@ class StreamSplit:
                 for place, wanted in enumerate(ids.tolist())
             ]
         )
+
+    def part(self, ids: Tensor) -> StreamSplit:
+        """Some files as a split of their own (see `Split`)."""
+        some = copy(self)
+        some.labels, some._files = self.labels[ids], replace(self._files, paths=self._files.paths[ids.numpy()])
+        return some
 
     def _next(self, index: int, taken: set[int]) -> Tensor:
         """The first readable image of the same class after `index`, the last followed by the first, but for `taken`."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from sre2l_core.artifacts import Score
 from sre2l_core.errors import unknown
-from sre2l_core.paper.difference import Difference
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.difference import Difference
 from sre2l_core.runs.pipeline import Places
 
 if TYPE_CHECKING:
@@ -124,14 +124,6 @@ class Entry:
     def number(self, row: str, column: str) -> float | None:
         """What the paper gives; None where it gives nothing."""
         return self.numbers[row][self.columns.index(column)] if column in self.columns else None
-
-
-def repeated(recipe: Recipe, times: int) -> tuple[Recipe, ...]:
-    """Recover, label and train so often, a student each, from one teacher: what chance does to the whole of it."""
-    return tuple(
-        recipe.but(recover={"seed": seed}, relabel={"seed": seed}, validate={"seed": seed, "seeds": 1})
-        for seed in range(times)
-    )
 
 
 def _described(cell: Cell) -> str:

@@ -14,8 +14,8 @@ from sre2l_core import storage
 from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import SRe2LError
 from sre2l_core.events import Listener, ignore
-from sre2l_core.paper.difference import Difference
 from sre2l_core.paper.entry import Budget, Claim, Entry
+from sre2l_core.runs.difference import Difference
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
 

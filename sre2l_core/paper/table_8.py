@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sre2l_core import presets
-from sre2l_core.paper.entry import Budget, Cell, Claim, Entry, repeated
+from sre2l_core.paper.entry import Budget, Cell, Claim, Entry
+from sre2l_core.presets import repeated
 
 COLUMNS = {"Tiny-ImageNet": "tiny-imagenet", "ImageNet-1K": "imagenet-1k"}
 ROWS = {"R_TV, R_ℓ2": "tv-l2", "R_TV": "tv", "R_ℓ2": "l2", "none": "none", "random crop": "crop"}

@@ -12,10 +12,10 @@ recoveries show (docs/LOG.md, 2026-11-25); `--precision fp32` is the arithmetic 
 from __future__ import annotations
 
 from sre2l_core.errors import unknown
-from sre2l_core.presets.recipe import Recipe, smoke
+from sre2l_core.presets.recipe import Recipe, repeated, smoke
 from sre2l_core.registry import catalogue
 
-__all__ = ["PRESETS", "Recipe", "default_for", "get", "smoke"]
+__all__ = ["PRESETS", "Recipe", "default_for", "get", "repeated", "smoke"]
 
 PRESETS: dict[str, Recipe] = catalogue("presets")
 

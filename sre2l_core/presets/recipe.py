@@ -43,9 +43,13 @@ class Recipe:
         """The same with one seed for all stages."""
         return self.but(**{name: {"seed": seed} for name in _STAGES if name != "data"})
 
+    def settings(self) -> dict[str, Any]:
+        """`stage.field` -> plain value."""
+        return flat(self.to_json())
+
     def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
         """What is not the same in `other`: `stage.field` -> plain value here, plain value there."""
-        here, there = _flat(self.to_json()), _flat(other.to_json())
+        here, there = self.settings(), other.settings()
         return {name: (value, there[name]) for name, value in here.items() if value != there[name]}
 
     def check(self) -> None:
@@ -107,14 +111,35 @@ def smoke(recipe: Recipe) -> Recipe:
     )  # fmt: skip
 
 
+def repeated(recipe: Recipe, times: int) -> tuple[Recipe, ...]:
+    """Recover, label and train so often, a student each, from one teacher: what chance does to the whole of it.
+
+    The seeds of these stages count on from those of the recipe.
+    """
+    first = {stage: getattr(recipe, stage).seed for stage in ("recover", "relabel", "validate")}
+    return tuple(
+        recipe.but(**{stage: {"seed": seed + number} for stage, seed in first.items()}).but(validate={"seeds": 1})
+        for number in range(times)
+    )
+
+
+def word(value: Any) -> str:
+    """A plain value as it is typed on the command line."""
+    if isinstance(value, list):
+        return " ".join(word(part) for part in value) or "none"
+    if isinstance(value, dict):
+        return " ".join(f"{name}={word(part)}" for name, part in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
 def _check_parts(values: Mapping[str, Any]) -> None:
     for name in values:
         if name not in (*_STAGES, "store_labels"):
             raise unknown("part of a recipe", name, (*_STAGES, "store_labels"))
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`stage.field` -> value."""
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`stage.field` -> value, of values by stage."""
     return {
         f"{stage}.{name}" if name else stage: value
         for stage, fields in values.items()

@@ -81,6 +81,8 @@ def load_data(config: DataConfig, say: Callable[[str], object] = lambda line: No
         num_classes=config.num_classes,
         resolution=config.resolution,
         skip_corrupt=config.skip_corrupt,
+        holdout=config.holdout,
+        holdout_seed=config.holdout_seed,
     )
     for note in data.notes:
         say(f"{data.name}: {note}")

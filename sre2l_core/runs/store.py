@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sre2l_core import storage
-from sre2l_core.errors import ArtifactError, came
-from sre2l_core.events import Listener, ignore
+from sre2l_core.errors import ArtifactError, InUseError, SRe2LError, came
+from sre2l_core.events import Listener, ignore, tell_all
 from sre2l_core.presets.recipe import CLASSES, Recipe
+from sre2l_core.runs.notes import Note, Stopwatch
 from sre2l_core.runs.pipeline import Places, run
 from sre2l_core.runtime import Runtime
 
 MARK = "store.json"
 FORMAT = 1
+PARTS = ("teacher", "condensed", "labels", "score")
+"""Of a run, each made from those before it."""
 
 
 class Store:
@@ -35,7 +40,7 @@ class Store:
             raise ArtifactError(f"{self.folder} is not a folder. Choose another --out.")
         if (self.folder / MARK).exists():
             self._check_format()
-        elif self.folder.exists() and (held := sorted(path.name for path in self.folder.iterdir())):
+        elif self.folder.exists() and (held := sorted(p.name for p in self.folder.iterdir() if p.name[0] != ".")):
             shown = ", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
             raise ArtifactError(
                 f"{self.folder} holds {shown}, and no {MARK}: it is no store of runs. Choose another --out."
@@ -47,10 +52,12 @@ class Store:
         data = values["data"]
         if recipe.data.data in CLASSES:  # the same pictures wherever they lie, which a folder of one's own need not be
             del data["data_root"]
-        teacher = _key(data, values["squeeze"])
-        condensed = _key(teacher, values["recover"])
-        labels = _key(condensed, values["relabel"])
-        score = _key(labels, values["validate"], recipe.store_labels)
+        if not recipe.data.holdout:  # as before there was such a setting
+            del data["holdout"], data["holdout_seed"]
+        teacher = key_of(data, values["squeeze"])
+        condensed = key_of(teacher, values["recover"])
+        labels = key_of(condensed, values["relabel"])
+        score = key_of(labels, values["validate"], recipe.store_labels)
         return Places(
             self.folder / f"teacher-{teacher}",
             self.folder / f"condensed-{condensed}",
@@ -58,6 +65,10 @@ class Store:
             self.folder / f"score-{score}",
             self.folder / f"log-{score}.csv",
         )
+
+    def note(self, recipe: Recipe) -> Path:
+        """Where the note of a run lies."""
+        return self.folder / f"run-{self.places(recipe).score.name.partition('-')[2]}.json"
 
     def finished(self, recipe: Recipe) -> bool:
         """Whether the run is there to its end."""
@@ -77,18 +88,48 @@ class Store:
         recipe: Recipe,
         *,
         runtime: Runtime | None = None,
+        wait: bool = False,
         on_step: Listener = ignore,
         say: Callable[[str], object] = lambda line: None,
     ) -> Places:
         """Make or continue a run, or find it; where its parts lie. Arguments are those of `pipeline.run`."""
-        places = self.places(recipe)
-        if not self.finished(recipe):
-            storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
-            run(recipe, places, runtime=runtime, on_step=on_step, say=say)
+        places, watch = self.places(recipe), Stopwatch()
+        if self.finished(recipe):
+            if not self.note(recipe).exists():
+                with suppress(ArtifactError):  # on a disc that nobody can write to
+                    self._write_note(recipe)
+            return places
+        self._write_note(recipe, wait=wait)
+        failure = ""
+        try:
+            run(recipe, places, runtime=runtime, wait=wait, on_step=tell_all(watch, on_step), say=say)
+        except SRe2LError as error:
+            failure = "" if isinstance(error, InUseError) else str(error)
+            raise
+        finally:
+            with suppress(ArtifactError):  # what happened to the run itself matters more
+                self._write_note(recipe, watch.seconds, failure)
         return places
 
+    def _write_note(
+        self, recipe: Recipe, seconds: Mapping[str, float] | None = None, failure: str = "", *, wait: bool = False
+    ) -> None:
+        """Say what the run asks for, before it begins; how long it took and why it failed are added when it ends."""
+        path, places = self.note(recipe), self.places(recipe)
+        with storage.held(self.folder, wait=wait):  # several processes may write into one store
+            if not (self.folder / MARK).exists():
+                storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
+            spent = Counter(Note.read(path).seconds if path.exists() else {})
+            parts = {name: getattr(places, name).name for name in PARTS if name != "labels" or recipe.store_labels}
+            Note(recipe.to_json(), parts, dict(spent + Counter(seconds or {})), failure).write(path)
+
     def _check_format(self) -> None:
-        found = storage.read_json(self.folder / MARK).get("format")
+        try:
+            found = storage.read_json(self.folder / MARK).get("format")
+        except ArtifactError:  # whose remedy would be to delete the whole store
+            raise ArtifactError(
+                f"{self.folder / MARK} is damaged. Copy that of another store over it: they are all alike."
+            ) from None
         if type(found) is not int or not 1 <= found <= FORMAT:
             raise ArtifactError(
                 f"{self.folder} is a store of format {came(found)}, this version knows {FORMAT}: it was written by a "
@@ -96,6 +137,6 @@ class Store:
             )
 
 
-def _key(*parts: Any) -> str:
+def key_of(*parts: Any) -> str:
     """Twelve hex digits for plain values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

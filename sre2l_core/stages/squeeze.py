@@ -66,7 +66,7 @@ class Squeezing:
     def teacher(self) -> Teacher:
         """The classifier as it is now, its accuracy measured on the validation images."""
         measured = evaluate(self.net, self.data.val, self.runtime)
-        origin = {"dataset": self.data.spec.name, "config": self.config.model_dump(mode="json")}
+        origin = {**self.data.to_json(), "dataset": self.data.name, "config": self.config.model_dump(mode="json")}
         options = dict(self.config.backbone_options)
         net = copy.deepcopy(self.net)  # a teacher is frozen; this network may train on
         return Teacher(net, self.data.spec, self.config.backbone, options, measured, origin)
@@ -112,7 +112,7 @@ def squeezing(
 ) -> Generator[StepEvent, None, Teacher]:
     """The steps of `squeeze`: a `StepEvent` after every optimiser step, and at the end the teacher."""
     runtime = runtime or Runtime.auto()
-    request = {"dataset": data.spec.to_json(), "config": config.model_dump(mode="json")}
+    request = {**data.to_json(), "config": config.model_dump(mode="json")}
     how = runtime.how(config.micro_batch or config.batch_size)
     with storage.claimed(out, "teacher", request, how, wait=wait) as work:
         if work.finished and out is not None:

@@ -14,6 +14,7 @@ from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.decoded import decoded_once
+from sre2l_core.errors import DataError
 from sre2l_core.events import Listener, StepEvent
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, SoftLabels
@@ -37,7 +38,8 @@ def validating(
     """The steps of `validate`: a `StepEvent` after every optimiser step of every student, and at the end the table."""
     runtime = runtime or Runtime.auto()
     rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
-    made_from = {"condensed": condensed.id, "labels": _describe(labels), "dataset": data.spec.to_json()}
+    _check_judge(data, teacher)
+    made_from = {"condensed": condensed.id, "labels": _describe(labels), **data.to_json()}
     request = {**made_from, "config": config.model_dump(mode="json")}
     judge = teacher.id if teacher is not None and baselines(config) else None
     how = runtime.how(config.micro_batch or config.batch_size)
@@ -88,7 +90,7 @@ def validate(
 
     Raises:
         ConfigError: if there are too few epochs of labels, or a baseline is not known or lacks what it needs.
-        DataError: if the classes of images and data differ.
+        DataError: if the classes of images and data differ, or the teacher saw what is held out to judge.
     """
     steps = validating(condensed, labels, data, config, teacher=teacher, runtime=runtime, out=out, wait=wait)
     return drive(steps, on_step)
@@ -159,3 +161,14 @@ class Results:
 def _describe(labels: LabelSource) -> dict[str, Any]:
     kind = "stored" if isinstance(labels, SoftLabels) else "on the fly"
     return {"kind": kind, "teacher": labels.teacher_id, "config": labels.config.model_dump(mode="json")}
+
+
+def _check_judge(data: Dataset, teacher: Teacher | None) -> None:
+    """Raise `DataError` where the teacher was trained on images that are held out to judge what it taught."""
+    if data.holdout is None or teacher is None or teacher.origin.get("config", {}).get("pretrained"):
+        return
+    if teacher.origin.get("holdout") != data.to_json()["holdout"]:
+        raise DataError(
+            f"the teacher was trained on images that are to judge: {data.holdout}. Squeeze one with the same holdout "
+            "and holdout_seed, or let the validation images judge (holdout 0)."
+        )

@@ -117,7 +117,7 @@ class Classroom:
             results = [student.result for student in students if student.result is not None]
             if len(results) == len(students):
                 rows.append(students[0].row.score(results))
-        return Score(tuple(rows), {"config": self.rows[0].config.model_dump(mode="json")})
+        return Score(tuple(rows), {**self.data.to_json(), "config": self.rows[0].config.model_dump(mode="json")})
 
     def _name(self, row: Row) -> str:
         """As in legends; with the network where several are compared."""

@@ -14,7 +14,7 @@ from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures.tables import table
-from sre2l_core.paper.difference import Difference
+from sre2l_core.runs.difference import Difference
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.rows import grid

@@ -7,8 +7,7 @@ import pytest
 from sre2l_core import paper
 from sre2l_core.__main__ import main
 from sre2l_core.paper import Budget, Cell
-from sre2l_core.paper.entry import repeated
-from sre2l_core.presets import smoke
+from sre2l_core.presets import repeated, smoke
 from sre2l_core.registry import catalogue
 
 

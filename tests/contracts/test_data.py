@@ -66,6 +66,7 @@ FIXTURES = {
     "tiny-imagenet": tiny,
 }
 STREAMED = ("folder", "imagenet-1k", "imagenette", "tiny-imagenet")
+EPOCH = {"batch_size": 10_000, "seed": 0, "epoch": 0, "device": "cpu"}
 CASES = [*((name, False) for name in FIXTURES), *((name, True) for name in STREAMED)]
 
 
@@ -189,6 +190,27 @@ def test_a_class_subset_is_the_part_of_the_whole(opened):
         assert torch.equal(ours.take(mine), whole.take(rows))
     with pytest.raises(DataError, match="index 1 is"):
         some.spec.check_same_classes(data.spec)
+
+
+def test_a_part_of_the_training_images_may_be_held_out(opened):
+    whole = opened()
+    if whole.train.labels.bincount().min() < 2:
+        with pytest.raises(DataError, match="fewer than two training images of class 'c0'"):
+            opened(holdout=0.4)
+        return
+    held = opened(holdout=0.4, holdout_seed=3)
+    assert held.spec == whole.spec
+    order = [held.train.take(torch.arange(len(held.train))), held.val.take(torch.arange(len(held.val)))]
+    ours, theirs = torch.cat(order).flatten(1), whole.train.take(torch.arange(len(whole.train))).flatten(1)
+    assert sorted(map(bytes, ours.numpy())) == sorted(map(bytes, theirs.numpy()))  # each once, in one of both parts
+    assert held.val.labels.bincount().min() >= 1
+    for split in (held.train, held.val):
+        labels = torch.cat([labels for _, labels in split.eval_batches(4, "cpu")])
+        assert labels.equal(split.labels)
+        for image, label in zip(split.take(torch.arange(len(split))).flatten(1), split.labels, strict=True):
+            assert label in whole.train.labels[(theirs == image).all(1)]  # as before; small copies have doubles
+        seen = torch.cat([batch.labels for batch in split.train_batches(MixedViewConfig(), **EPOCH)])
+        assert seen.bincount().equal(split.labels.bincount())
 
 
 def test_an_unknown_class_is_refused(opened):

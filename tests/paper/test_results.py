@@ -9,9 +9,8 @@ from sre2l_core.artifacts import Score, ScoreRow
 from sre2l_core.errors import ConfigError, DivergenceError
 from sre2l_core.events import ignore
 from sre2l_core.paper import Budget, Cell, Claim, Entry, Results, run
-from sre2l_core.paper.difference import Difference
-from sre2l_core.paper.entry import repeated
-from sre2l_core.presets import Recipe
+from sre2l_core.presets import Recipe, repeated
+from sre2l_core.runs.difference import Difference
 from sre2l_core.runs.pipeline import Places
 
 BASE = Recipe().but(validate={"seeds": 1})

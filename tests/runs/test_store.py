@@ -6,13 +6,16 @@ import pytest
 
 from sre2l_core import presets, storage
 from sre2l_core.artifacts import Score
-from sre2l_core.errors import ArtifactError
+from sre2l_core.errors import ArtifactError, DivergenceError
+from sre2l_core.runs.notes import Note
 from sre2l_core.runs.pipeline import Places, run
-from sre2l_core.runs.store import Store
+from sre2l_core.runs.store import Store, key_of
 
 SMALL = presets.get("digits/smoke").but(
     data={"resolution": 8}, validate={"seeds": 1, "against": (), "hard_labels": False}
 )
+LATER = ("data_root", "holdout", "holdout_seed")
+"""Settings of the data that are not in the name of a teacher: where the data lies, what came later and is not used."""
 
 
 def after(store, recipe, cpu):
@@ -102,6 +105,71 @@ def test_stores_of_newer_versions_are_refused(tmp_path, mark):
     storage.write_json(tmp_path / "store.json", mark)
     with pytest.raises(ArtifactError, match=r"format .* this version knows 1.*Update the package"):
         Store(tmp_path)
+
+
+def test_a_damaged_mark_is_no_reason_to_delete_the_store(tmp_path):
+    (tmp_path / "store.json").write_text('{"kind": "store of')
+    with pytest.raises(ArtifactError, match=r"store\.json is damaged\. Copy that of another store"):
+        Store(tmp_path)
+
+
+def test_a_setting_of_later_gives_old_runs_no_new_names(tmp_path):
+    """What was hashed before there was `holdout` is hashed as long as nothing is held out."""
+    values, places = SMALL.to_json(), Store(tmp_path).places(SMALL)
+    before = {name: value for name, value in values["data"].items() if name not in LATER}
+    assert places.teacher.name == f"teacher-{key_of(before, values['squeeze'])}"
+    held = [Store(tmp_path).places(SMALL.but(data={"holdout": share})).teacher for share in (0.1, 0.2)]
+    assert len({places.teacher, *held}) == 3
+
+
+def test_a_note_says_what_a_run_asked_for_how_long_it_took_and_why_it_failed(tmp_path, cpu):
+    store = Store(tmp_path)
+
+    def fail(event):
+        if event.stage == "recover":
+            raise DivergenceError("the loss became nan")
+
+    with pytest.raises(DivergenceError):
+        store.make(SMALL, runtime=cpu, on_step=fail)
+    first = Note.read(store.note(SMALL))
+    assert first.failure == "the loss became nan"
+    assert first.seconds.keys() == {"squeeze", "recover"}
+    places = store.make(SMALL, runtime=cpu)
+    note = Note.read(store.note(SMALL))
+    assert presets.Recipe.of(note.recipe) == SMALL
+    assert note.parts == {name: getattr(places, name).name for name in ("teacher", "condensed", "labels", "score")}
+    assert note.failure == ""
+    assert note.seconds["recover"] > first.seconds["recover"] > 0  # what was done before counts
+    assert note.seconds.keys() == {"squeeze", "recover", "relabel", "validate"}
+    warm = SMALL.but(validate={"temperature": 2.0}, store_labels=False)
+    store.make(warm, runtime=cpu)
+    assert Note.read(store.note(warm)).seconds.keys() == {"validate"}
+    assert "labels" not in Note.read(store.note(warm)).parts
+
+
+def test_a_run_of_an_older_version_gets_its_note_when_it_is_found(tmp_path, cpu):
+    store = Store(tmp_path)
+    store.make(SMALL, runtime=cpu)
+    store.note(SMALL).unlink()
+    assert after(store, SMALL, cpu) == set()
+    assert presets.Recipe.of(Note.read(store.note(SMALL)).recipe) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (lambda path: path.write_text("{"), "is damaged. Delete this file"),
+        (
+            lambda path: storage.write_json(path, {"kind": "run", "format": 2}),
+            r"format 2, expected 1\). Use the version",
+        ),
+        (lambda path: storage.write_json(path, {"kind": "run", "format": 1}), "no note of a run"),
+    ],
+)
+def test_notes_that_cannot_be_read_are_named(tmp_path, write, told):
+    write(tmp_path / "run-0.json")
+    with pytest.raises(ArtifactError, match=told):
+        Note.read(tmp_path / "run-0.json")
 
 
 def test_what_a_run_depends_on_is_also_in_its_artifacts(tmp_path, cpu):

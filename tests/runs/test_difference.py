@@ -5,7 +5,7 @@ from math import inf
 import pytest
 from scipy.stats import ttest_rel
 
-from sre2l_core.paper.difference import Difference
+from sre2l_core.runs.difference import Difference
 
 OURS, THEIRS = (95.0, 93.0, 92.2, 94.1), (84.4, 79.4, 75.8, 83.3)
 

@@ -1,0 +1,113 @@
+"""What is left of a grid of runs, and how long it takes and how much room, judged by what like runs took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from statistics import mean
+
+from sre2l_core.errors import SRe2LError
+from sre2l_core.presets import Recipe
+from sre2l_core.runs.notes import Note
+from sre2l_core.runs.parts import Part
+from sre2l_core.runs.store import PARTS, Store
+
+STAGE = {"teacher": "squeeze", "condensed": "recover", "labels": "relabel", "score": "validate"}
+
+
+@dataclass
+class Forecast:
+    """Of one kind of part."""
+
+    kind: str
+    there: int = 0
+    """Finished parts that the grid needs."""
+    seconds: float | None = 0.0
+    """Of those that are missing; None where no run like theirs was measured."""
+    bytes: float | None = 0.0
+    missing: int = 0
+    measured: set[str] = field(default_factory=set)
+    """Parts that it is judged by."""
+
+
+def forecast(recipes: Iterable[Recipe], store: Store) -> list[Forecast]:
+    """What the runs need, kind by kind; kinds that none of them has are left out.
+
+    Work is taken to grow with epochs, iterations, images per class and students, on the same data and networks.
+    """
+    recipes, known = list(recipes), list(_measured(store))
+    found = {kind: Forecast(kind) for kind in PARTS}
+    places = {(kind, folder): recipe for recipe in recipes for kind, folder in _folders(recipe, store)}
+    for (kind, folder), recipe in places.items():
+        part, so_far = Part(kind, folder, store.folder / folder), found[kind]
+        if part.finished:
+            so_far.there += 1
+            continue
+        like = [other for other in known if other.kind == kind and _alike(kind, other.recipe) == _alike(kind, recipe)]
+        so_far.missing += 1
+        so_far.measured |= {other.part.name for other in like}
+        so_far.seconds = _plus(
+            so_far.seconds, [other.seconds / _work(kind, other.recipe) for other in like], _work(kind, recipe)
+        )
+        so_far.bytes = _plus(
+            so_far.bytes, [other.part.bytes / _room(kind, other.recipe) for other in like], _room(kind, recipe)
+        )
+    return [each for each in found.values() if each.there + each.missing]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    kind: str
+    part: Part
+    recipe: Recipe
+    seconds: float
+
+
+def _measured(store: Store) -> Iterator[_Measured]:
+    """Every finished part of a store whose making was timed."""
+    for path in sorted(store.folder.glob("run-*.json")):
+        with suppress(SRe2LError):  # damaged, or with settings that this version does not know
+            note = Note.read(path)
+            recipe = Recipe.of(note.recipe)
+            for kind, name in note.parts.items():
+                part = Part(kind, name, store.folder / name)
+                if part.finished and STAGE[kind] in note.seconds:
+                    yield _Measured(kind, part, recipe, note.seconds[STAGE[kind]])
+
+
+def _folders(recipe: Recipe, store: Store) -> Iterator[tuple[str, str]]:
+    places = store.places(recipe)
+    for kind in PARTS:
+        if kind != "labels" or recipe.store_labels:
+            yield kind, getattr(places, kind).name
+
+
+def _alike(kind: str, recipe: Recipe) -> tuple[object, ...]:
+    """What has to be the same for two runs to be comparable."""
+    data = recipe.data.but(data_root=None, holdout=0.0, holdout_seed=0)
+    students = (recipe.validate.students, recipe.validate.student_options) if kind == "score" else ()
+    return data, recipe.squeeze.backbone, recipe.squeeze.backbone_options, students
+
+
+def _work(kind: str, recipe: Recipe) -> float:
+    """What the time of a stage grows with."""
+    ipc, students = recipe.recover.ipc, recipe.validate
+    rows = 1 + students.hard_labels + sum(1 if name == "full" else 2 for name in students.against)
+    trained = students.epochs * students.seeds * rows
+    work = {
+        "teacher": recipe.squeeze.epochs,
+        "condensed": ipc * recipe.recover.steps,
+        "labels": ipc * recipe.relabel.epochs,
+    }
+    return max(work.get(kind, ipc * trained), 1)
+
+
+def _room(kind: str, recipe: Recipe) -> float:
+    """What the bytes of a part grow with."""
+    ipc = recipe.recover.ipc
+    return {"condensed": ipc, "labels": ipc * recipe.relabel.epochs}.get(kind, 1)
+
+
+def _plus(so_far: float | None, rates: list[float], amount: float) -> float | None:
+    return None if so_far is None or not rates else so_far + mean(rates) * amount

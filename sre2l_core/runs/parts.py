@@ -1,0 +1,145 @@
+"""Runs and their parts as they lie on the disc: what they asked for, how far they are, what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sre2l_core import storage
+from sre2l_core.artifacts import Score
+from sre2l_core.errors import ArtifactError
+from sre2l_core.presets.recipe import flat
+from sre2l_core.runs.store import PARTS
+
+
+@dataclass(frozen=True)
+class Part:
+    """A folder that a stage made, or began to make."""
+
+    kind: str
+    """One of `PARTS`."""
+    name: str
+    """As people call it: that of the folder, in a run folder with the run's before it."""
+    folder: Path
+
+    @property
+    def there(self) -> bool:
+        """Whether it was begun."""
+        return self.folder.is_dir()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is there to its end."""
+        return (self.folder / storage.MANIFEST).exists()
+
+    @cached_property
+    def request(self) -> Mapping[str, Any]:
+        """What it was asked to be; nothing where that cannot be read."""
+        with suppress(ArtifactError):
+            if self.finished:
+                return storage.read_manifest(self.folder)["request"] or {}
+            return storage.read_json(self.folder / storage.REQUEST)
+        return {}
+
+    @cached_property
+    def bytes(self) -> int:
+        """What it takes on the disc."""
+        return size_of(self.folder)
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        if at_work := storage.holder(self.folder):
+            return at_work
+        if not self.finished:
+            return "unfinished"
+        try:
+            storage.read_manifest(self.folder)
+        except ArtifactError as error:
+            return str(error)
+        return "finished"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: what it asked for, and the parts that it needs."""
+
+    name: str
+    settings: Mapping[str, Any]
+    """`stage.field` -> plain value, as far as it is known."""
+    parts: tuple[Part, ...]
+    """In the order in which they are made; those that are not there, too."""
+    files: tuple[Path, ...]
+    """What belongs to it alone beside its parts."""
+    failure: str = ""
+    """Why its last attempt failed."""
+
+    @cached_property
+    def score(self) -> Score | None:
+        """Its result; None where it is not finished or cannot be read."""
+        with suppress(ArtifactError):
+            return Score.load(self.parts[-1].folder) if self.parts[-1].finished else None
+        return None
+
+    @property
+    def state(self) -> str:
+        """Its accuracies, or how far it is."""
+        if self.score is not None:
+            return ", ".join(headline(self.score)) or "finished"
+        working = [part for part in self.parts if storage.holder(part.folder)]
+        missing = next((part for part in self.parts if not part.finished), None)
+        if working:
+            return f"{working[0].kind}: {working[0].state}"
+        if self.failure:
+            return f"failed: {self.failure}"
+        return f"{self.parts[-1].state}" if missing is None else f"unfinished: no {missing.kind} yet"
+
+
+def headline(score: Score) -> list[str]:
+    """Top-1 accuracies of students of the condensed images with soft labels, a text for each network."""
+    rows = [row for row in score.rows if (row.data, row.labels) == ("condensed", "soft")]
+    texts = []
+    for row in rows:
+        middle, spread = row.mean_std()
+        shown = f"{100 * middle:.1f} ± {100 * spread:.1f} %" if len(row.last) > 1 else f"{100 * middle:.1f} %"
+        texts.append(
+            f"{row.student} {shown}, n = {len(row.last)}" if len(rows) > 1 else f"{shown}, n = {len(row.last)}"
+        )
+    return texts
+
+
+def varying(runs: Sequence[Run]) -> list[str]:
+    """The settings that are not the same in all of these runs."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    return [name for name in names if any(run.settings.get(name) != runs[0].settings.get(name) for run in runs)]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else path.rglob("*")
+    total = 0
+    for file in files:
+        with suppress(OSError):  # gone meanwhile
+            total += 0 if file.is_symlink() or not file.is_file() else file.stat().st_size
+    return total
+
+
+_STAGE = {"teacher": "squeeze", "condensed": "recover", "labels": "relabel", "score": "validate"}
+
+
+def settings_of(parts: Sequence[Part]) -> dict[str, Any]:
+    """What manifests say of the settings of a run without a note."""
+    found: dict[str, Any] = {}
+    for part in sorted(parts, key=lambda part: PARTS.index(part.kind)):
+        request = part.request
+        if part.kind == "teacher":
+            spec = request.get("dataset", {})
+            found["data"] = {"data": spec.get("name"), "resolution": spec.get("resolution")}
+        if part.kind == "score":
+            found.setdefault("relabel", request.get("labels", {}).get("config", {}))
+        found[_STAGE[part.kind]] = request.get("config", {})
+    return flat({stage: fields or {} for stage, fields in found.items()})
