@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import hostile
 import lab_page
-import nbformat
 import pytest
 from lab_page import Notebook
 
@@ -16,7 +15,6 @@ from sre2l_core import widgets
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 pytestmark = lab_page.MARKS
 PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
-NAME = "hostile.ipynb"
 MADE = f"""
 %matplotlib inline
 import sys
@@ -58,14 +56,8 @@ READ = """number => {
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """Return a notebook with a cell for each panel, run from top to bottom."""
     home = tmp_path_factory.mktemp("lab")
-    sources = [MADE, *(f"panels[{name!r}]" for name in PANELS), STILLS, REST]
-    with lab_page.serve(home, []) as address:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, home / "root/notebooks" / NAME)
-        with lab_page.browse(address, NAME) as opened:
-            opened.run_all()
-            yield opened
+    with lab_page.browse_cells(home, [MADE, *(f"panels[{name!r}]" for name in PANELS), STILLS, REST]) as opened:
+        yield opened
     assert not [*home.rglob("pwned")], "a name was taken for a command"
 
 

@@ -85,7 +85,7 @@ class World:
         images, normal = self.condensed.images, self.data.spec.normalize(self.data.train.images)
         return {
             "images": plots.images_figure(self.condensed, self.data),
-            "losses": plots.losses_figure({name: [(1, 1.0), (2, 2.0)] for name in CLASSES[:4]}),
+            "losses": plots.losses_figure({name: [(1, 1.0), (2, 2.0)] for name in CLASSES[:3]}),
             "embedding": plots.embedding_figure(self.condensed, self.data, self.teacher, runtime=self.runtime),
             "rows": plots.rows_figure(dict.fromkeys(CLASSES, images[:8]), CLASSES, title=CLASSES[1]),
             "bn": plots.bn_statistics_figure(self.teacher, dict.fromkeys(CLASSES[:4], normal), runtime=self.runtime),
