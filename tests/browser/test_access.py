@@ -14,6 +14,8 @@ from sre2l_core import widgets
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.base", reason="axe is missing: pip install axe-playwright-python")
 pytestmark = lab_page.MARKS
+TOP = ".sre-panel:not(.sre-panel .sre-panel)"
+"""A panel that is not part of another."""
 PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
 MADE = f"""
 import sys
@@ -24,16 +26,16 @@ panels = hostile.World(Path("world")).panels()
 """
 RUN = "for panel in panels.values():\n    panel.start()\n    panel.wait(60)"
 AUDIT = """async number => {
-  const panel = document.querySelectorAll('.sre-panel')[number];
+  const panel = document.querySelectorAll('TOP')[number];
   const {violations} = await axe.run(panel, {resultTypes: ['violations']});
   return violations.filter(one => ['serious', 'critical'].includes(one.impact)).flatMap(
     one => one.nodes.map(node => `${one.id}: ${node.html.slice(0, 150)}`));
-}"""
+}""".replace("TOP", TOP)
 FOCUS = """number => {
-  const panel = document.querySelectorAll('.sre-panel')[number], element = document.activeElement;
+  const panel = document.querySelectorAll('TOP')[number], element = document.activeElement;
   const {outlineStyle, outlineWidth, outlineColor} = getComputedStyle(element);
   return panel.contains(element) ? [element.outerHTML.slice(0, 150), outlineStyle, outlineWidth, outlineColor] : null;
-}"""
+}""".replace("TOP", TOP)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
 @pytest.mark.parametrize("name", PANELS)
 def test_the_audit_finds_nothing_serious(page: Notebook, name: str, theme: str) -> None:
     page.theme(theme)
-    page.page.locator(".sre-panel").nth(PANELS.index(name)).scroll_into_view_if_needed()
+    page.page.locator(TOP).nth(PANELS.index(name)).scroll_into_view_if_needed()
     page.page.wait_for_timeout(400)
     found = page.page.evaluate(AUDIT, PANELS.index(name))
     # ipywidgets gives the handle of a slider no name, and offers no way to give it one; the field beside it has one.
@@ -59,7 +61,7 @@ def test_the_audit_finds_nothing_serious(page: Notebook, name: str, theme: str) 
 
 @pytest.mark.parametrize("name", PANELS)
 def test_every_slider_has_a_field_with_a_name(page: Notebook, name: str) -> None:
-    panel = page.page.locator(".sre-panel").nth(PANELS.index(name))
+    panel = page.page.locator(TOP).nth(PANELS.index(name))
     for entry in panel.locator(".sre-entry").all():
         if entry.is_visible():
             assert entry.get_by_role("textbox").first.evaluate("one => one.labels[0].textContent")
@@ -70,8 +72,8 @@ def test_every_slider_has_a_field_with_a_name(page: Notebook, name: str) -> None
 @pytest.mark.parametrize("name", PANELS)
 def test_the_keyboard_reaches_every_control_and_one_sees_where_it_is(page: Notebook, name: str) -> None:
     number = PANELS.index(name)
-    panel = page.page.locator(".sre-panel").nth(number)
-    panel.locator(".sre-start").focus()
+    panel = page.page.locator(TOP).nth(number)
+    panel.locator(".sre-start").first.focus()
     reached = []
     while (focus := page.page.evaluate(FOCUS, number)) and len(reached) < 150:
         reached.append(focus)
@@ -85,4 +87,4 @@ def test_the_arrow_keys_walk_over_the_map(page: Notebook) -> None:
     page.page.locator(".sre-chosen-point input").focus()
     for point in range(2):
         page.page.keyboard.press("ArrowUp")
-        page.until(lambda point=point: f"Point {point}" in page.page.locator(".sre-panel").first.inner_text())
+        page.until(lambda point=point: f"Point {point}" in page.page.locator(TOP).first.inner_text())

@@ -14,6 +14,8 @@ from sre2l_core import widgets
 
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 pytestmark = lab_page.MARKS
+TOP = ".sre-panel:not(.sre-panel .sre-panel)"
+"""A panel that is not part of another."""
 PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
 MADE = f"""
 %matplotlib inline
@@ -45,11 +47,11 @@ MADE_OF_NAMES = f"""() => [
     one => one.outerHTML)
 ].flat()"""
 READ = """number => {
-  const panel = document.querySelectorAll('.sre-panel')[number];
+  const panel = document.querySelectorAll('TOP')[number];
   const said = [...panel.querySelectorAll('*')].flatMap(one => [...one.attributes].map(known => known.value));
   const typed = [...panel.querySelectorAll('input')].map(one => one.value);
   return [panel.textContent, ...said, ...typed].join('\\n');
-}"""
+}""".replace("TOP", TOP)
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +70,14 @@ def nothing_made(page: Notebook) -> None:
 
 @pytest.mark.parametrize("name", PANELS)
 def test_a_panel_with_all_its_buttons(page: Notebook, name: str) -> None:
-    panel = page.page.locator(".sre-panel").nth(PANELS.index(name))
+    panel = page.page.locator(TOP).nth(PANELS.index(name))
     panel.scroll_into_view_if_needed()
-    panel.locator(".sre-reset").click()
-    page.until(lambda: "ready" in panel.locator(".sre-status").inner_text())
+    panel.locator(".sre-reset").first.click()
+    page.until(lambda: "ready" in panel.locator(".sre-status").first.inner_text())
     before = page.page.evaluate(READ, PANELS.index(name))
     nothing_made(page)
-    panel.locator(".sre-start").click()
-    page.until(lambda: "finished" in panel.locator(".sre-status").inner_text())
+    panel.locator(".sre-start").first.click()
+    page.until(lambda: "finished" in panel.locator(".sre-status").first.inner_text())
     for button in (".sre-save", ".sre-export"):
         if panel.locator(button).count():
             panel.locator(button).click()

@@ -76,6 +76,7 @@ class World:
             widgets.ValidatePanel(self.condensed, self.labels, self.data, validate, teacher=teacher, **to),
             widgets.EmbeddingPanel(teacher, self.data, recipe.recover, per_class=2, **to),
             widgets.PipelinePanel(recipe, data=self.data, **to),
+            widgets.Studio(teacher, self.data, recipe, per_class=2, folder=folder, **to),
             widgets.ShortRecovery(teacher, recipe.recover, steps=4, **to),
         ]
         return {type(panel).__name__: panel for panel in made}
