@@ -49,9 +49,7 @@ def losses_figure(log: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     names = dict.fromkeys([*terms.legend(), *log])  # a term that is not installed here is drawn as well
     for name in (name for name in names if name in log):
         steps, values = zip(*log[name], strict=True)
-        plain(axes).plot(
-            steps, values, label=words(terms.legend().get(name, name), 14), color=of_term(name), linewidth=1.4
-        )
+        plain(axes).plot(steps, values, label=words(terms.legend().get(name, name)), color=of_term(name), linewidth=1.4)
     axes.set(yscale="log", xlabel="recovery step", ylabel="value (terms unweighted)")
     axes.legend(**LEGEND, fontsize=9, ncols=6, loc="lower left", bbox_to_anchor=(0, 1))
     axes.grid(True, axis="y", color=FAINT, linewidth=0.6)

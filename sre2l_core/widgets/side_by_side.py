@@ -89,7 +89,8 @@ class SideBySide(SessionPanel):
         self._chart = ipywidgets.HTML().add_class("sre-loss")
         columns = [ipywidgets.VBox([view, view.crop, view.crop_caption]) for view in self._views.values()]
         for view, column in zip(self._views.values(), columns, strict=True):
-            view.layout.width, column.layout.margin = f"{WIDTH}px", "8px 16px 0 0"
+            view.layout.width = view.crop_caption.layout.width = f"{WIDTH}px"
+            column.layout.margin = "8px 16px 0 0"
         views = [
             ipywidgets.GridBox(editors, layout=GRID),
             ipywidgets.HBox(columns, layout=ROW),

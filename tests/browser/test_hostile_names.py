@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import hostile
 import lab_page
-import nbformat
 import pytest
 from lab_page import Notebook
 
@@ -15,8 +14,9 @@ from sre2l_core import widgets
 
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 pytestmark = lab_page.MARKS
+TOP = ".sre-panel:not(.sre-panel .sre-panel)"
+"""A panel that is not part of another."""
 PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
-NAME = "hostile.ipynb"
 MADE = f"""
 %matplotlib inline
 import sys
@@ -47,25 +47,19 @@ MADE_OF_NAMES = f"""() => [
     one => one.outerHTML)
 ].flat()"""
 READ = """number => {
-  const panel = document.querySelectorAll('.sre-panel')[number];
+  const panel = document.querySelectorAll('TOP')[number];
   const said = [...panel.querySelectorAll('*')].flatMap(one => [...one.attributes].map(known => known.value));
   const typed = [...panel.querySelectorAll('input')].map(one => one.value);
   return [panel.textContent, ...said, ...typed].join('\\n');
-}"""
+}""".replace("TOP", TOP)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """Return a notebook with a cell for each panel, run from top to bottom."""
     home = tmp_path_factory.mktemp("lab")
-    sources = [MADE, *(f"panels[{name!r}]" for name in PANELS), STILLS, REST]
-    with lab_page.serve(home, []) as address:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, home / "root/notebooks" / NAME)
-        with lab_page.browse(address, NAME) as opened:
-            opened.run_all()
-            yield opened
+    with lab_page.browse_cells(home, [MADE, *(f"panels[{name!r}]" for name in PANELS), STILLS, REST]) as opened:
+        yield opened
     assert not [*home.rglob("pwned")], "a name was taken for a command"
 
 
@@ -76,14 +70,14 @@ def nothing_made(page: Notebook) -> None:
 
 @pytest.mark.parametrize("name", PANELS)
 def test_a_panel_with_all_its_buttons(page: Notebook, name: str) -> None:
-    panel = page.page.locator(".sre-panel").nth(PANELS.index(name))
+    panel = page.page.locator(TOP).nth(PANELS.index(name))
     panel.scroll_into_view_if_needed()
-    panel.locator(".sre-reset").click()
-    page.until(lambda: "ready" in panel.locator(".sre-status").inner_text())
+    panel.locator(".sre-reset").first.click()
+    page.until(lambda: "ready" in panel.locator(".sre-status").first.inner_text())
     before = page.page.evaluate(READ, PANELS.index(name))
     nothing_made(page)
-    panel.locator(".sre-start").click()
-    page.until(lambda: "finished" in panel.locator(".sre-status").inner_text())
+    panel.locator(".sre-start").first.click()
+    page.until(lambda: "finished" in panel.locator(".sre-status").first.inner_text())
     for button in (".sre-save", ".sre-export"):
         if panel.locator(button).count():
             panel.locator(button).click()

@@ -76,6 +76,7 @@ class World:
             widgets.ValidatePanel(self.condensed, self.labels, self.data, validate, teacher=teacher, **to),
             widgets.EmbeddingPanel(teacher, self.data, recipe.recover, per_class=2, **to),
             widgets.PipelinePanel(recipe, data=self.data, **to),
+            widgets.Studio(teacher, self.data, recipe, per_class=2, folder=folder, **to),
             widgets.ShortRecovery(teacher, recipe.recover, steps=4, **to),
         ]
         return {type(panel).__name__: panel for panel in made}
@@ -85,7 +86,7 @@ class World:
         images, normal = self.condensed.images, self.data.spec.normalize(self.data.train.images)
         return {
             "images": plots.images_figure(self.condensed, self.data),
-            "losses": plots.losses_figure({name: [(1, 1.0), (2, 2.0)] for name in CLASSES[:4]}),
+            "losses": plots.losses_figure({name: [(1, 1.0), (2, 2.0)] for name in CLASSES[:3]}),
             "embedding": plots.embedding_figure(self.condensed, self.data, self.teacher, runtime=self.runtime),
             "rows": plots.rows_figure(dict.fromkeys(CLASSES, images[:8]), CLASSES, title=CLASSES[1]),
             "bn": plots.bn_statistics_figure(self.teacher, dict.fromkeys(CLASSES[:4], normal), runtime=self.runtime),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -272,3 +273,16 @@ def browse(address: str, name: str, *, scale: float = 1) -> Iterator[Notebook]:
     """Open one notebook in a Chromium of 1280 x 800."""
     with browse_all(address, [name], scale=scale) as notebooks:
         yield notebooks[name]
+
+
+@contextlib.contextmanager
+def browse_cells(home: Path, sources: Sequence[str]) -> Iterator[Notebook]:
+    """Open a notebook of these cells in a Lab of its own, and run it from top to bottom."""
+    name = "cells.ipynb"
+    with serve(home, []) as address:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, home / "root/notebooks" / name)
+        with browse(address, name) as opened:
+            opened.run_all()
+            yield opened

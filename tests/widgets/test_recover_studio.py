@@ -451,3 +451,15 @@ def test_another_image_is_watched_at_the_moment_that_is_shown(studio: RecoverStu
     studio._timeline.slider.set_state({"value": 7})
     studio._watched.set_state({"value": 2})
     assert "Image 2 (bee): step 7 saw" in studio._view.crop_caption.value
+
+
+def test_every_image_has_words(studio: RecoverStudio) -> None:
+    view = studio._view
+    assert (view.image.tooltip, view.crop.tooltip) == ("The noise that a run starts from.", "crop of one image")
+    studio.start()
+    studio.wait(SOON)
+    assert "it recognises" in view.image.tooltip
+    assert view.crop.tooltip.startswith("Image 1 (ant): the last step saw")
+    assert view.image.description == view.crop.description == ""  # or ipywidgets' page shows no tooltip
+    studio._timeline.slider.set_state({"value": 5})
+    assert view.image.tooltip.startswith("After step 5.")

@@ -3,6 +3,7 @@
 import math
 import time
 
+import pytest
 import torch
 
 from sre2l_core.artifacts import Teacher
@@ -11,6 +12,7 @@ from sre2l_core.events import StepEvent
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets import SideBySide
 from sre2l_core.widgets.recovery.charts import Curves, losses_chart
+from sre2l_core.widgets.recovery.frame import columns_of
 from sre2l_core.widgets.recovery.view import ThrottledTeacher
 
 
@@ -53,6 +55,17 @@ def test_the_teacher_is_asked_no_more_than_its_share_of_the_time_unless_it_has_t
     teacher.SHARE = 1e9
     teacher.ask(now=True)
     assert teacher.ask(now=False)[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "resolution", "columns"),
+    [(3, 2, 16, 3), (3, 2, 64, 3), (10, 3, 16, 10), (20, 1, 16, 20), (2, 4, 16, 8), (1, 30, 16, 10), (5, 2, 64, 5),
+     (10, 2, 64, 5), (25, 1, 16, 10), (1, 2, 64, 2)],
+)  # fmt: skip
+def test_a_class_has_a_column_where_that_is_a_sensible_width(
+    classes: int, each: int, resolution: int, columns: int
+) -> None:
+    assert columns_of([*range(classes)] * each, resolution) == columns
 
 
 def test_the_right_side_keeps_what_it_differs_in(tiny_teacher: Teacher, cpu: Runtime) -> None:

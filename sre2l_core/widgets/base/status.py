@@ -27,6 +27,8 @@ STYLE = """<style>
 .sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
 .sre-panel progress { vertical-align: middle; margin: -2px 4px 0 0; }
 .sre-panel .sre-entry .widget-slider > .widget-label { display: none; }
+.sre-panel.sre-panel :focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2) !important; }
+.sre-panel.sre-panel :focus-visible { outline-offset: 1px; }
 .sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
 SPOTS</style>""".replace("SPOTS", SPOTS_STYLE)

@@ -121,10 +121,8 @@ def drawn(
 
 def columns_of(labels: Sequence[int], resolution: int) -> int:
     """How many images of these classes stand in a row: one column a class, if that is a sensible width."""
-    classes = len(set(labels))
-    if resolution >= LARGE:
-        return min(len(labels), COLUMNS // 2)
-    return classes if 4 <= classes <= 2 * COLUMNS else min(len(labels), COLUMNS)
+    classes, most = len(set(labels)), COLUMNS // 2 if resolution >= LARGE else 2 * COLUMNS
+    return classes if 3 <= classes <= most else min(len(labels), most, COLUMNS)
 
 
 def columns_are_classes(names: Sequence[str], columns: int) -> bool:

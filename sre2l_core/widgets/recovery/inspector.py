@@ -57,7 +57,7 @@ class Inspector(ipywidgets.VBox):
             nearest: real images [C, H, W] uint8 and what they are, the nearest first.
             past: (step, image) earlier in its recovery.
         """
-        names = {index: spec.class_names[index].split(",")[0] for index, _ in seen.likeliest()}
+        names = {index: spec.short_names[index] for index, _ in seen.likeliest()}
         own = names[seen.label]
         chart = bars.bars(
             {names[index]: share for index, share in seen.likeliest()},

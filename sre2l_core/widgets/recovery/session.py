@@ -25,8 +25,8 @@ from sre2l_core.widgets.recovery.charts import Curves
 from sre2l_core.widgets.recovery.frame import moment, small
 from sre2l_core.widgets.recovery.panel import RecoveryPanel
 
-SNAPSHOTS = 60
-"""Moments of a run that are kept."""
+SNAPSHOTS = 40
+"""Moments of a run that are kept: a pass of the teacher each, which is to cost little beside the steps."""
 FRAME_MS, LAST_FRAME_MS = 90, 1500
 """Of an exported animation."""
 

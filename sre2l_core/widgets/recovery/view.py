@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets
 from PIL import Image
 from torch import Tensor
+from traitlets import Unicode
 
 from sre2l_core.figures import bars, encode
 from sre2l_core.stages.recover import Recovery
@@ -20,6 +21,13 @@ ROW = {"flex_flow": "row wrap", "align_items": "flex-start"}
 """Layout of widgets side by side, as far as there is room."""
 NOTHING = encode.encoded(Image.new("LA", (1, 1)), "png")
 """A transparent pixel: an empty `src` would show a broken picture."""
+
+
+class Picture(ipywidgets.Image):
+    """An image whose tooltip is its text, for those who cannot see it."""
+
+    description = Unicode("").tag(sync=True)
+    """Empty: the page shows a tooltip only where there is a description that is."""
 
 
 class ThrottledTeacher:
@@ -57,9 +65,9 @@ class RecoveryView(ipywidgets.VBox):
         """What was seen last of a recovery."""
         self._names, self._cells = ipywidgets.HTML(), ipywidgets.HTML()
         self._caption, self.crop_caption = (ipywidgets.HTML().add_class("sre-caption") for _ in range(2))
-        self.image = ipywidgets.Image(format="png").add_class("sre-grid").add_class("sre-pixels")
-        self.crop = ipywidgets.Image(format="png", layout={"width": f"{SIDE}px"})
-        self.crop.add_class("sre-crop").add_class("sre-pixels")
+        self.image = Picture(format="png").add_class("sre-grid").add_class("sre-pixels")
+        self.crop = Picture(format="png", layout={"width": f"{SIDE}px"})
+        self.crop.add_class("sre-crop").add_class("sre-pixels").tooltip = "crop of one image"
         heading = ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>' if title else "")
         self._spots = Spots(on_pick) if on_pick else None
         images = over(self.image, self._spots, overflow="visible") if self._spots else self.image
@@ -93,6 +101,7 @@ class RecoveryView(ipywidgets.VBox):
         self._write(frame.images, frame.names, frame.confidences, frame.caption, frame.titles)
         self.crop.value, self.crop.format = frame.crop
         self.crop_caption.value = frame.crop_caption
+        self.crop.tooltip = html.unescape(frame.crop_caption)
 
     def show_past(self, pixels: Tensor, names: list[str], columns: int, words: str) -> None:
         """Show other images than the present ones, of which nothing else is known."""
@@ -113,6 +122,7 @@ class RecoveryView(ipywidgets.VBox):
         self.image.format = self.crop.format = "png"
         self.image.value = self.crop.value = NOTHING
         self._caption.value = html.escape(words)
+        self.image.tooltip = self.crop.tooltip = words
         if self._spots is not None:
             self._spots.place([], [])
 
@@ -125,7 +135,7 @@ class RecoveryView(ipywidgets.VBox):
         self.image.format = picture.format
         if self.image.width != str(picture.width):
             self.image.width, self.image.layout.width = str(picture.width), f"{picture.width}px"
-        self.image.value = picture.data
+        self.image.value, self.image.tooltip = picture.data, html.unescape(caption)
         for part, text in ((self._names, names), (self._cells, cells), (self._caption, caption)):
             part.value = text  # ipywidgets sends only what has changed
         if self._spots is not None:
