@@ -95,6 +95,7 @@ def test_nothing_similar_is_suggested_for_a_name_that_is_like_no_other(capsys):
         ("demo", ["--out", "--seed"]),
         ("inspect", ["PATH"]),
         ("presets", ["a preset to show", "--against"]),
+        ("plan", ["--preset", "--workers", "--seconds", "--store-labels", "--recover.ipc"]),
     ],
 )
 def test_help_of_each_command(capsys, command, flags):
