@@ -51,15 +51,17 @@ def _carry_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def in_background() -> Iterator[Callable[..., None]]:
+def in_background(may_wait: int = 256) -> Iterator[Callable[..., None]]:
     """A function `do(write, *arguments)` that has things written by one thread, in order, while the device computes.
 
-    Few may wait. What fails is raised by a later `do` or at the end. After an interrupt the waiting ones still are.
+    Few may wait, so that what is held does not grow with the run: the pictures of a few groups, or a single epoch of
+    labels, which are large. What fails is raised by a later `do` or at the end. After an interrupt the waiting ones
+    still are written.
     """
     waiting: deque[Future[Any]] = deque()
 
     def do(write: Callable[..., Any], *arguments: Any) -> None:
-        while waiting and (waiting[0].done() or len(waiting) >= _MAY_WAIT):
+        while waiting and (waiting[0].done() or len(waiting) >= may_wait):
             waiting.popleft().result()
         waiting.append(pool.submit(write, *arguments))
 
@@ -72,10 +74,6 @@ def in_background() -> Iterator[Callable[..., None]]:
                 waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-_MAY_WAIT = 256
-"""Pictures of a few groups: what is held in memory does not grow with the run."""
 
 
 def check_is_file(path: str | Path) -> None:

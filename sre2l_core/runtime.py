@@ -6,9 +6,9 @@ import copy
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -186,6 +186,17 @@ def memory_in_use(device: torch.device) -> int:
     return 0
 
 
+@contextmanager
+def compute_threads(count: int) -> Iterator[None]:
+    """The calling thread computes with `count` threads of the processor meanwhile."""
+    before = torch.get_num_threads()  # this also lets torch set a new thread up, which would undo what comes next
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def free_memory() -> int:
     """Bytes of main memory that may still be asked for; all there are, or no bound, where the system does not say."""
     with suppress(OSError, ValueError, StopIteration):  # Linux
@@ -197,6 +208,46 @@ def free_memory() -> int:
     with suppress(AttributeError, OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return sys.maxsize
+
+
+def memory_for(device: torch.device) -> int:
+    """Bytes that networks and batches must fit in: all of a GPU's memory, or what is free of the machine's."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else free_memory()
+
+
+def workers_here(device: torch.device) -> int:
+    """How many workers this machine serves at once: one for each GPU or, without any, for each core."""
+    return torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
+
+
+def wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was told to do; for whoever measures time."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def memory_of_passes(net: nn.Module, device: torch.device) -> Iterator[Callable[[], int]]:
+    """A function that says how many bytes the passes made meanwhile need, beside the network's own.
+
+    On a GPU what was held at once, at most; elsewhere, where nobody counts, what is kept for the backward pass.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield lambda: torch.cuda.max_memory_allocated(device) - before
+        return
+    own = {tensor.data_ptr() for tensor in net.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield lambda: sum(kept.values())
 
 
 def _compute_with(threads: int) -> None:

@@ -199,13 +199,14 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, roll: Tensor
     """
     place = torch.remainder(torch.arange(size, device=start.device) - roll, size)
     place = torch.where(flip > 0, size - 1 - place, place)
-    # In float32 the centres, as large as the image, would lose the digits that the weights are made of.
-    scale = length.double() / size
-    centre = (start + (place + 0.5) * scale - 0.5)[:, :, None]
+    # In units of 1 / (2 size) source pixels all numbers are whole, and as float32 exact below 2^24. As fractions the
+    # centres would lose the digits that the weights are made of, and not every device has float64.
+    centre = (2 * size * start + (2 * place + 1) * length - size)[:, :, None]
     pixel = torch.arange(source, device=start.device)
-    weights = (1 - (centre - pixel).abs() / scale.clamp_min(1)[:, :, None]).clamp_min(0)
+    reach = 2 * length.clamp_min(size)[:, :, None]
+    weights = (reach - (centre - 2 * size * pixel).abs()).clamp_min(0)
     weights = weights * ((pixel >= start[:, :, None]) & (pixel < (start + length)[:, :, None]))
-    return (weights / weights.sum(2, keepdim=True).clamp_min(1e-9)).float()
+    return weights.float() / weights.sum(2, keepdim=True).clamp_min(1).float()
 
 
 def _crop_boxes(config: ViewConfig, random: CounterRandom, size: tuple[int, int]) -> _Integers:

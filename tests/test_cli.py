@@ -97,6 +97,7 @@ def test_nothing_similar_is_suggested_for_a_name_that_is_like_no_other(capsys):
         ("presets", ["a preset to show", "--against"]),
         ("runs", ["--against", "--tree", "--delete", "--prune", "--dry-run", "--yes"]),
         ("sweep", ["--set", "--seeds", "--holdout", "--zipped", "--dry-run", "recover.alpha_bn=0,0.1,1"]),
+        ("plan", ["--preset", "--workers", "--seconds", "--store-labels", "--recover.ipc"]),
     ],
 )
 def test_help_of_each_command(capsys, command, flags):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchvision.transforms import RandomResizedCrop
 
 from sre2l_core.config import MixedViewConfig, ViewConfig
-from sre2l_core.views import ViewParams, _largest_crop, apply, draw, mix, render
+from sre2l_core.views import ViewParams, _largest_crop, apply, draw, matrices, mix, render
 
 ROW_FIELDS = ("box", "flip", "roll")
 DRAWS = 20_000
@@ -62,6 +62,23 @@ def test_apply_is_slice_interpolate_flip_and_roll(crop, size):
     params = drawn(ViewConfig(crop=crop, roll=(-7, 9)), 40, (16, 13))
     exact = twin(images.double(), params, size)  # float32 interpolate is off by 4e-6 itself
     torch.testing.assert_close(apply(images, params, size=size).double(), exact, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("crop", ["resized", "padded"])
+@pytest.mark.parametrize("size", [8, 28, 32, 64, 96])
+def test_weights_are_those_of_double_precision_to_the_last_bit(crop, size):
+    settings = ViewConfig(crop=crop, roll=(-3, 3))
+    views = draw(settings, seed=5, epoch=1, ids=torch.arange(1000), size=(size, size))
+    _, columns = matrices(views.geometry, (size, size), size)
+    _, left, _, width, _, right, flip = views.geometry.numpy().T[:, :, None]
+    place = (np.arange(size) - right) % size
+    place = np.where(flip, size - 1 - place, place)
+    scale, pixel = width / size, np.arange(size)
+    centre = (left + (place + 0.5) * scale - 0.5)[:, :, None]
+    expected = np.maximum(1 - np.abs(centre - pixel) / np.maximum(scale, 1)[:, :, None], 0)
+    expected *= (pixel >= left[:, :, None]) & (pixel < (left + width)[:, :, None])
+    expected /= np.maximum(expected.sum(2, keepdims=True), 1e-9)
+    assert columns.equal(torch.from_numpy(expected.astype(np.float32)))
 
 
 def test_padded_crops_show_black_outside_the_image():

@@ -120,24 +120,24 @@ def listed(listing: Listing) -> Iterator[str]:
 def unneeded(listing: Listing) -> str:
     """What no run needs, and its size; nothing where all is needed."""
     from sre2l_core.manifests import few
-    from sre2l_core.runs.inspect import readable_size
+    from sre2l_core.runs.inspect import in_bytes
     from sre2l_core.runs.parts import size_of
 
     parts, strays = listing.unneeded(), listing.strays()
     if not parts and not strays:
         return ""
-    room = readable_size(sum(part.bytes for part in parts) + sum(map(size_of, strays)))
+    room = in_bytes(sum(part.bytes for part in parts) + sum(map(size_of, strays)))
     names = [part.name for part in parts] + [path.name for path in strays]
     return f"No run needs {few(names)}: --prune frees {room}."
 
 
 def described(found: Run | Part, listing: Listing) -> Iterator[str]:
     """A run with its parts and its table; a part with all that depends on it."""
-    from sre2l_core.runs.inspect import readable_size
+    from sre2l_core.runs.inspect import in_bytes
     from sre2l_core.runs.parts import Part
 
     if isinstance(found, Part):
-        yield f"{found.name}: {found.state}, {readable_size(found.bytes)}"
+        yield f"{found.name}: {found.state}, {in_bytes(found.bytes)}"
         yield from (f"  {part.name} was made from it" for part in listing.made_from(found))
         yield f"  runs that need it: {', '.join(run.name for run in listing.runs_with(found)) or 'none'}"
         return
@@ -148,7 +148,7 @@ def described(found: Run | Part, listing: Listing) -> Iterator[str]:
             f"; also of {', '.join(others[:3])}{f' and {len(others) - 3} more' * (len(others) > 3)}" if others else ""
         )
         yield (
-            f"  {part.name}: {part.state}, {readable_size(part.bytes)}{shared}"
+            f"  {part.name}: {part.state}, {in_bytes(part.bytes)}{shared}"
             if part.there
             else f"  {part.name}: not there"
         )
@@ -175,16 +175,16 @@ def compared(one: Run, other: Run) -> Iterator[str]:
 
 def branches(listing: Listing, name: str | None = None, depth: int = 0) -> Iterator[str]:
     """The parts, each below the one that it was made from."""
-    from sre2l_core.runs.inspect import readable_size
+    from sre2l_core.runs.inspect import in_bytes
 
     for part in listing.children(name):
-        yield f"{'  ' * depth}{part.name}  {readable_size(part.bytes)}{'' if part.finished else f', {part.state}'}"
+        yield f"{'  ' * depth}{part.name}  {in_bytes(part.bytes)}{'' if part.finished else f', {part.state}'}"
         yield from branches(listing, part.name, depth + 1)
 
 
 def announced(removal: Removal) -> Iterator[str]:
     """What is to go."""
-    from sre2l_core.runs.inspect import readable_size
+    from sre2l_core.runs.inspect import in_bytes
 
     if not removal:
         yield "There is nothing to delete: some run needs every part."
@@ -192,9 +192,9 @@ def announced(removal: Removal) -> Iterator[str]:
     if removal.runs:
         yield f"runs: {', '.join(removal.runs)}"
     for part in removal.parts:
-        yield f"  {part.name}  {readable_size(part.bytes)}"
+        yield f"  {part.name}  {in_bytes(part.bytes)}"
     yield from (f"  {path.name}" for path in removal.files)
-    yield f"{readable_size(removal.bytes)} in all"
+    yield f"{in_bytes(removal.bytes)} in all"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -175,7 +175,7 @@ def _word(text: str) -> Any:
 def planned(cells: Sequence[Cell], store: Store) -> Iterator[str]:
     """A line for each cell, then what is still to be made."""
     from sre2l_core.runs.forecast import forecast
-    from sre2l_core.runs.inspect import readable_size
+    from sre2l_core.runs.inspect import in_bytes
 
     for cell in cells:
         there = sum(store.finished(recipe) for recipe in cell.recipes)
@@ -185,7 +185,7 @@ def planned(cells: Sequence[Cell], store: Store) -> Iterator[str]:
         left = ""
         if part.missing and part.seconds is not None and part.bytes is not None:
             judged = f"judged by {len(part.measured)} like it"
-            left = f"; the rest: about {duration(part.seconds)} and {readable_size(part.bytes)}, {judged}"
+            left = f"; the rest: about {duration(part.seconds)} and {in_bytes(part.bytes)}, {judged}"
         elif part.missing:
             left = "; none like the rest was timed here: run one cell to know how long it takes"
         yield f"  {part.kind} {part.there} of {part.there + part.missing}{left}"

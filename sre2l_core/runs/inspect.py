@@ -71,7 +71,7 @@ def _artifact(folder: Path) -> Iterator[str]:
     count = storage.verify(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     files = f"{count} file{'s' * (count != 1)}"
-    yield f"{folder}: {body['kind'].replace('_', ' ')}, {files}, {readable_size(size)}, all hashes match"
+    yield f"{folder}: {body['kind'].replace('_', ' ')}, {files}, {in_bytes(size)}, all hashes match"
     yield "  made with " + ", ".join(f"{name} {number}" for name, number in body["versions"].items())
     if how := body["how"]:
         yield "  computed with " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in how.items())
@@ -156,10 +156,10 @@ def _shape(spec: Any) -> str:
     return f"{spec.resolution}x{spec.resolution} {'grey' if spec.channels == 1 else 'RGB'}"
 
 
-def readable_size(count: float) -> str:
-    """Bytes as people read them."""
+def in_bytes(count: float) -> str:
+    """A number of bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
+        if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
-    return ""
+    return f"{count:,.1f} TiB"

@@ -45,7 +45,7 @@ def relabelling(
         labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
         if not work.finished:
             pool = live.runtime.pool(condensed.images)
-            with storage.in_background() as do:
+            with storage.in_background(may_wait=1) as do:
                 for epoch in range(config.epochs):
                     if not work.has(shard_name(epoch)):
                         parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
