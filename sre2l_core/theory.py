@@ -22,7 +22,7 @@ from sre2l_core.embed import features, head_of
 from sre2l_core.errors import ConfigError, DataError
 from sre2l_core.runtime import Runtime
 
-NOISE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+NOISE = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 """Scales of the noise, in units of the spread of the features."""
 DELTA = 0.05
 """How likely a bound is allowed to fail."""

@@ -92,15 +92,15 @@ def test_images_in_parts_are_the_same_as_at_once(monkeypatch: pytest.MonkeyPatch
     assert torch.allclose(log_ratios(points, points + 0.5), whole)
 
 
-@given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+@given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3), shift=st.floats(-1e6, 1e6))
 def test_order_place_and_scale_do_not_matter(seed: int, scale: float, shift: float) -> None:
     points, noise = gaussian(12, 1.0, 2.0, seed=seed), gaussian(12, 1.0, 1.0, seed=seed + 1)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(seed))
     alone = log_ratios(points, points + noise)
     assert torch.allclose(log_ratios(points[order], (points + noise)[order]), alone[:, order])
     plain, moved = information(points, 0.8, seed=seed), information(scale * (points + shift), scale * 0.8, seed=seed)
-    assert (moved.lower, moved.upper) == pytest.approx((plain.lower, plain.upper), rel=1e-6, abs=1e-6)
-    assert spread(scale * (points + shift)) == pytest.approx(scale * spread(points))
+    assert (moved.lower, moved.upper) == pytest.approx((plain.lower, plain.upper), rel=1e-5, abs=1e-5)
+    assert spread(scale * (points + shift)) == pytest.approx(scale * spread(points), rel=1e-5)
 
 
 def test_a_rotation_changes_nothing_but_the_noise_that_is_drawn() -> None:
