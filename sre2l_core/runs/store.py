@@ -59,6 +59,10 @@ class Store:
             self.folder / f"log-{score}.csv",
         )
 
+    def place(self, kind: str, recipe: Recipe, *more: Any) -> Path:
+        """Where something else lies that is made from a run, such as a curve: named after the run and plain values."""
+        return self.folder / f"{kind}-{_key(self.places(recipe).score.name, *more)}"
+
     def finished(self, recipe: Recipe) -> bool:
         """Whether the run is there to its end."""
         return (self.places(recipe).score / storage.MANIFEST).exists()
