@@ -146,6 +146,10 @@ class JoinedLabels:
         config: how views are drawn.
         temperature: T, of the student.
         runtime: where the teachers label.
+
+    Raises:
+        ConfigError: where two experts know the same class.
+        DataError: where an expert's images are of other classes or another shape than its teacher knows.
     """
 
     nowhere = -1e3
@@ -164,6 +168,10 @@ class JoinedLabels:
         self.teacher_id = ", ".join(expert.teacher.id for expert in experts)
         self._memory = memory
         self._columns = [_columns(expert.teacher.spec, memory.spec) for expert in experts]
+        known = torch.cat(self._columns).tolist()
+        if twice := sorted({label for label in known if known.count(label) > 1}):
+            names = ", ".join(memory.spec.classes[label] for label in twice[:5])
+            raise ConfigError(f"two experts know {names}: each class has one, either of all classes or of its step.")
         self._asked = [LiveLabels(*expert, config, runtime=runtime) for expert in experts]
         self._drawn: tuple[int, ViewParams] | None = None
 

@@ -144,6 +144,16 @@ def test_a_label_is_the_formula_over_the_classes_of_each_images_expert(experts, 
     assert bool(mixed_across) == (mix != "none")
 
 
+def test_experts_that_share_a_class_or_do_not_fit_their_images_are_refused(experts, tiny_data, cpu) -> None:
+    both = [*experts, expert(tiny_data, "ant", "eel")]
+    memory = remember(both, tiny_data.spec, range(5))
+    with pytest.raises(ConfigError, match="two experts know ant, eel: each class has one"):
+        JoinedLabels(both, memory, VIEWS, temperature=1.0, runtime=cpu)
+    crossed = [Expert(experts[0].teacher, experts[1].images)]
+    with pytest.raises(DataError, match="classes differ"):
+        JoinedLabels(crossed, memory, VIEWS, temperature=1.0, runtime=cpu)
+
+
 def test_a_student_has_a_finite_loss_whatever_the_temperature(experts, tiny_data, cpu) -> None:
     memory = remember(experts, tiny_data.spec, range(5))
     for temperature in (0.1, 1000.0):
