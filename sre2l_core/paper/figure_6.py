@@ -99,7 +99,7 @@ def draw(results: Results) -> Figure:
 
 
 digits = presets.get("digits").but(validate=ALONE, store_labels=False)
-tiny = presets.get("table-4/tiny-imagenet/ipc100").but(validate=ALONE)
+tiny = presets.get("table-4/tiny-imagenet/ipc100").but(validate={**ALONE, "students": ("resnet18",)})
 
 figure_6 = Entry(
     name="figure-6",

@@ -45,6 +45,7 @@ def test_points_stand_after_each_step_in_the_order_of_their_seed() -> None:
         (10, n) for n in range(1, 11)
     }
     assert {recipe.recover.ipc for cell in gpu for recipe in cell.recipes} == {100}
+    assert {recipe.validate.students for cell in gpu for recipe in cell.recipes} == {("resnet18",)}
 
 
 def test_a_curve_is_made_once_and_its_points_are_found(tmp_path, cpu, monkeypatch) -> None:
