@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sre2l_core.figures.colours import of_number
 from sre2l_core.figures.curves import log_chart
 from sre2l_core.figures.svg import Drawing
-from sre2l_core.figures.theme import FAINT, INK, LEGEND, plain, subplots
+from sre2l_core.figures.theme import FAINT, INK, LEGEND, plain, subplots, words
 from sre2l_core.theory import DELTA, Measured
 
 NOISE_AXIS = "noise, in units of the features' spread"
@@ -28,7 +28,7 @@ def bounds_figure(measured: Mapping[str, Measured], *, delta: float = DELTA) -> 
         colour, bits = of_number(number), found.information
         lower, upper = [one.lower for one in bits], [one.upper for one in bits]
         left.fill_between(found.noise, lower, upper, color=colour, alpha=0.25, linewidth=0)
-        left.plot(found.noise, upper, color=colour, linewidth=1.6, label=f"{name}, {found.images} images")
+        left.plot(found.noise, upper, color=colour, linewidth=1.6, label=f"{words(name)}, {found.images} images")
         left.plot(found.noise, lower, color=colour, linewidth=0.8)
         right.plot(found.noise, [one.gap(delta) for one in bits], color=colour, linewidth=1.6)
     ends = [math.log2(found.images) for found in measured.values()]

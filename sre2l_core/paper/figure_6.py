@@ -110,7 +110,7 @@ figure_6 = Entry(
     claims=(Claim("Condensed images are a better memory than as many random real ones.", "condensed", "random real"),),
     budgets={
         "laptop": Budget(
-            cost="About 10 minutes on 2 CPU cores.",
+            cost="About 5 minutes on 2 CPU cores.",
             note="Each repetition has a class order of its own. Leak-free rows are not in the paper.",
             cells=points(digits, 5, tuple(f"digits, {seen} classes" for seen in (2, 4, 6, 8, 10))),
         ),

@@ -1,5 +1,6 @@
 """BoundsPanel: the slider, the table beside it, and what it refuses; the two pictures of bounds."""
 
+import io
 import math
 import re
 
@@ -49,6 +50,12 @@ def test_names_are_escaped_and_the_line_stands_at_the_noise() -> None:
     assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.1)
     assert "share still recognised" in panel.snapshot().data
     assert repr(panel) == "<BoundsPanel of real, <few> at noise 0.1>"
+
+
+def test_a_name_is_no_mathematics_and_no_markup_in_any_picture() -> None:
+    panel = BoundsPanel({"$a_{$ <img src=x>": SETS["real"]})
+    panel.figure().savefig(io.BytesIO())
+    assert "<img" not in panel._view.value + panel._fallback()["text/html"].partition("<img alt")[0]
 
 
 @pytest.mark.parametrize("noise", [0.5, 0.0, math.nan, "much"])
