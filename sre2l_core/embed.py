@@ -26,21 +26,27 @@ def features(teacher: Teacher, images: Tensor, *, runtime: Runtime | None = None
     """
     runtime = runtime or Runtime.auto()
     net = runtime.place(teacher.net)
-    heads = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    if not heads:
-        raise ConfigError(f"{teacher.backbone} has no linear layer to take features from.")
+    head = head_of(teacher)
     found: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         found.append(inputs[0].detach().float().flatten(1).cpu())
 
-    hook = heads[-1].register_forward_pre_hook(keep)
+    hook = head.register_forward_pre_hook(keep)
     try:
         for part in images.split(batch_size):
             runtime.forward(net, part)
     finally:
         hook.remove()
     return torch.cat(found)
+
+
+def head_of(teacher: Teacher) -> nn.Linear:
+    """The teacher's last linear layer; raises `ConfigError` where there is none."""
+    heads = [module for module in teacher.net.modules() if isinstance(module, nn.Linear)]
+    if not heads:
+        raise ConfigError(f"{teacher.backbone} has no linear layer to take features from.")
+    return heads[-1]
 
 
 def tsne(points: Tensor, *, seed: int = 0, perplexity: float = 30.0) -> npt.NDArray[np.float32]:

@@ -24,7 +24,9 @@ from sre2l_core.figures import svg
 from sre2l_core.worker import State
 
 SPACE = "{http://www.w3.org/2000/svg}"
-PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
+PANELS = [
+    name for name in widgets.__all__ if name not in ("BoundsPanel", "LivePanel", "control")
+]  # the first runs nothing
 MARKDOWN = mistune.create_markdown(escape=False, plugins=["table"])
 
 

@@ -65,7 +65,7 @@ def planned(entry: Entry, budget: str, store: Store) -> Iterator[str]:
     """A line for each cell, then what is still to be made."""
     chosen = entry.budget(budget)
     for cell in chosen.cells:
-        there = sum(store.finished(recipe) for recipe in cell.recipes)
+        there = sum(cell.finished(store, recipe) for recipe in cell.recipes)
         yield f"{cell.name}: {there} of {len(cell.recipes)} runs finished"
     found = store.parts(recipe for cell in chosen.cells for recipe in cell.recipes)
     parts = (f"{part} {there} of {count}" for part, (there, count) in found.items())

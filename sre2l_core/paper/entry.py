@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,10 @@ from sre2l_core.runs.pipeline import Places
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sre2l_core.events import Listener
     from sre2l_core.paper.results import Results
+    from sre2l_core.runs.store import Store
+    from sre2l_core.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,14 @@ class Cell:
         """As in messages."""
         return f"{self.row}, {self.column}"
 
+    def finished(self, store: Store, recipe: Recipe) -> bool:
+        """Whether what is measured of a repetition is there."""
+        return store.finished(recipe)
+
+    def make(self, store: Store, recipe: Recipe, *, runtime: Runtime | None, on_step: Listener) -> Places:
+        """Make what is measured of a repetition, or find it; where it lies."""
+        return store.make(recipe, runtime=runtime, on_step=on_step)
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -52,9 +64,11 @@ class Budget:
         return tuple(dict.fromkeys(cell.column for cell in self.cells))
 
     def about(self) -> list[str]:
-        """What is run, in a line for each column: read from the recipes."""
-        firsts = {cell.column: cell for cell in reversed(self.cells)}
-        return [f"{column}: {_described(firsts[column])}" for column in self.columns]
+        """What is run, in a line for each column or columns alike: read from the recipes."""
+        firsts, alike = {cell.column: cell for cell in reversed(self.cells)}, defaultdict[str, list[str]](list)
+        for column in self.columns:
+            alike[_described(firsts[column])].append(column)
+        return [f"{'; '.join(columns)}: {what}" for what, columns in alike.items()]
 
     def at(self, data_root: Path) -> Self:
         """The same with the data in another place."""

@@ -146,12 +146,12 @@ def run(
     results, errors = Results(entry, name, budget, store), []
     for number, cell in enumerate(budget.cells, start=1):
         values: list[float] = []
-        found = sum(store.finished(recipe) for recipe in cell.recipes)
+        found = sum(cell.finished(store, recipe) for recipe in cell.recipes)
         say(f"{number}/{len(budget.cells)}  {cell.name}: {found} of {len(cell.recipes)} runs found")
         try:
             for recipe in cell.recipes:
                 with listening() as on_step:
-                    values += entry.measure(store.make(recipe, runtime=runtime, on_step=on_step), cell)
+                    values += entry.measure(cell.make(store, recipe, runtime=runtime, on_step=on_step), cell)
         except SRe2LError as error:
             errors.append(error)
             results.failures[cell.row, cell.column] = str(error)

@@ -70,6 +70,10 @@ class Store:
         """Where the note of a run lies."""
         return self.folder / f"run-{self.places(recipe).score.name.partition('-')[2]}.json"
 
+    def place(self, kind: str, recipe: Recipe, *more: Any) -> Path:
+        """Where something else lies that is made from a run, such as a curve: named after the run and plain values."""
+        return self.folder / f"{kind}-{key_of(self.places(recipe).score.name, *more)}"
+
     def finished(self, recipe: Recipe) -> bool:
         """Whether the run is there to its end."""
         return (self.places(recipe).score / storage.MANIFEST).exists()

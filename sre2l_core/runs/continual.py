@@ -1,0 +1,83 @@
+"""A curve of class-incremental learning in a store: teachers and images are those of runs, made once for all curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sre2l_core import starts, storage
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.continual import ContinualConfig, Expert, Learnt, arrivals, learn
+from sre2l_core.data import DatasetSpec
+from sre2l_core.events import Listener, ignore
+from sre2l_core.presets import Recipe
+from sre2l_core.runs.pipeline import load_data
+from sre2l_core.runs.store import Store
+from sre2l_core.runtime import Runtime
+
+CONDENSED = "condensed"
+"""The memory that is no start: what recovery made."""
+
+
+def curve(
+    recipe: Recipe,
+    config: ContinualConfig,
+    store: Store,
+    *,
+    runtime: Runtime | None = None,
+    on_step: Listener = ignore,
+) -> list[Learnt]:
+    """Make or continue a curve, or find it; step by step what students of the memory reach on all classes seen.
+
+    Args:
+        recipe: data, teacher, images, views and students. In the leak-free setting the recipe of each step is the same
+            for that step's classes, and its run lies in the store as any other.
+        config: steps, order, memory and setting.
+        store: where the runs lie, and the curve.
+        runtime: device and precision; the best there is by default.
+        on_step: called with every stage's events.
+
+    Raises:
+        ConfigError: for an unknown memory, and for what `continual.learn` refuses.
+    """
+    if config.memory != CONDENSED:
+        starts.find(config.memory)
+    data = load_data(recipe.data)
+    steps = arrivals(data.spec, config)
+    asked = [_of(recipe, data.spec, step) for step in steps] if config.leak_free else [recipe]
+    experts = [_expert(one, config, store, runtime, on_step) for one in asked]
+    return learn(
+        data, experts, config, recipe.relabel, recipe.validate,
+        runtime=runtime, out=place(recipe, config, store), on_step=on_step,
+    )  # fmt: skip
+
+
+def place(recipe: Recipe, config: ContinualConfig, store: Store) -> Path:
+    """The folder of a curve, which holds a score for each step."""
+    return store.place("continual", recipe, config.model_dump(mode="json"))
+
+
+def finished(recipe: Recipe, config: ContinualConfig, store: Store, step: int) -> bool:
+    """Whether the curve is there up to a step."""
+    return (place(recipe, config, store) / f"step-{step}" / storage.MANIFEST).exists()
+
+
+def _of(recipe: Recipe, spec: DatasetSpec, step: tuple[int, ...]) -> Recipe:
+    """The same recipe for the classes of a step."""
+    classes = tuple(spec.classes[label] for label in sorted(step))
+    return recipe.but(data={"classes": classes, "num_classes": None})
+
+
+def _expert(
+    recipe: Recipe, config: ContinualConfig, store: Store, runtime: Runtime | None, on_step: Listener
+) -> Expert:
+    """What a run leaves: its teacher, and its images or a baseline's of the same classes."""
+    places = store.make(recipe, runtime=runtime, on_step=on_step)
+    teacher = Teacher.load(places.teacher)
+    if config.memory == CONDENSED:
+        return Expert(teacher, CondensedSet.load(places.condensed))
+    data, settings = load_data(recipe.data), recipe.recover
+    labels = tuple(range(data.spec.num_classes))
+    images = starts.baseline(
+        config.memory, data, ipc=settings.ipc, labels=labels, seed=settings.seed, teacher=teacher, runtime=runtime
+    )
+    return Expert(teacher, images)

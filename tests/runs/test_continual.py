@@ -1,0 +1,109 @@
+"""Curves in a store: experts are runs, found again; what is leak-free has seen no other class."""
+
+import pytest
+import torch
+
+from sre2l_core import presets
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.continual import ContinualConfig, arrivals
+from sre2l_core.errors import ConfigError
+from sre2l_core.presets.recipe import smoke
+from sre2l_core.runs import continual
+from sre2l_core.runs.pipeline import load_data
+from sre2l_core.runs.store import Store
+
+RECIPE = smoke(presets.get("digits")).but(
+    data={"num_classes": 4, "resolution": 8},
+    squeeze={"epochs": 1, "batch_size": 128},
+    validate={"seeds": 1, "against": (), "hard_labels": False, "eval_every": 10},
+    store_labels=False,
+)
+TWO = ContinualConfig(steps=2, order=("2", "0", "3", "1"))
+
+
+def test_the_references_setting_is_one_run_and_a_score_for_each_step(tmp_path, cpu):
+    store = Store(tmp_path)
+    curve = continual.curve(RECIPE, TWO, store, runtime=cpu)
+    assert [(point.arrived, point.seen, point.score.images) for point in curve] == [((2, 0), 2, 4), ((3, 1), 4, 8)]
+    assert [path.name.split("-")[0] for path in sorted(tmp_path.iterdir())].count("teacher") == 1
+    place = continual.place(RECIPE, TWO, store)
+    assert sorted(path.name for path in place.iterdir()) == ["step-1", "step-2"]
+    assert [continual.finished(RECIPE, TWO, store, step) for step in (1, 2, 3)] == [True, True, False]
+    events = []
+    assert continual.curve(RECIPE, TWO, store, runtime=cpu, on_step=events.append) == curve
+    assert events == []
+
+
+def test_what_is_leak_free_knows_its_own_classes_and_serves_every_memory(tmp_path, cpu):
+    store, leak_free = Store(tmp_path), TWO.but(leak_free=True)
+    curve = continual.curve(RECIPE, leak_free, store, runtime=cpu)
+    assert [point.score.images for point in curve] == [4, 8]
+    teachers = [Teacher.load(path) for path in tmp_path.glob("teacher-*")]
+    assert {teacher.spec.classes for teacher in teachers} == {("0", "2"), ("1", "3")}
+    assert {CondensedSet.load(path).spec.classes for path in tmp_path.glob("condensed-*")} == {("0", "2"), ("1", "3")}
+    stages = []
+    real = continual.curve(
+        RECIPE, leak_free.but(memory="random"), store, runtime=cpu, on_step=lambda event: stages.append(event.stage)
+    )
+    assert set(stages) == {"validate"}
+    assert [point.score.images for point in real] == [4, 8]
+
+
+@pytest.mark.parametrize("leak_free", [False, True])
+def test_a_baselines_memory_holds_real_images(tmp_path, cpu, leak_free, monkeypatch):
+    given = []
+    monkeypatch.setattr(continual, "learn", lambda data, experts, *rest, **options: given.extend(experts))
+    config = TWO.but(memory="random", leak_free=leak_free)
+    continual.curve(RECIPE, config, Store(tmp_path), runtime=cpu)
+    assert len(given) == (2 if leak_free else 1)
+    data = load_data(RECIPE.data)
+    for expert in given:
+        assert expert.images.spec.classes == expert.teacher.spec.classes
+        for image, label in zip(expert.images.images, expert.images.labels.tolist(), strict=True):
+            own = data.train_rows[data.spec.classes.index(expert.images.spec.classes[label])]
+            assert (data.train.images[own] == image).flatten(1).all(1).any()
+        assert expert.images.labels.bincount().tolist() == [RECIPE.recover.ipc] * expert.images.spec.num_classes
+
+
+def test_curves_that_differ_lie_apart(tmp_path):
+    store = Store(tmp_path)
+    kinds = [
+        TWO,
+        TWO.but(leak_free=True),
+        TWO.but(memory="random"),
+        TWO.but(steps=1),
+        TWO.but(budget=5),
+        TWO.but(seed=1),
+    ]
+    places = {continual.place(recipe, kind, store) for kind in kinds for recipe in (RECIPE, RECIPE.seeded(1))}
+    assert len(places) == 2 * len(kinds)
+    moved = RECIPE.but(data={"data_root": tmp_path})
+    assert continual.place(moved, TWO, store) == continual.place(RECIPE, TWO, store)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"memory": "radnom"}, "unknown start 'radnom'. Did you mean 'random'"),
+        ({"steps": 5, "order": None}, "4 classes cannot arrive in 5 steps"),
+        ({"steps": 3, "leak_free": True}, "Take at most 2 steps"),
+        ({"order": ("2", "0", "3", "9")}, "unknown class id of digits '9'"),
+    ],
+)
+def test_nothing_is_made_of_what_is_refused(tmp_path, cpu, asked, said):
+    store = Store(tmp_path / "store")
+    with pytest.raises(ConfigError) as raised:
+        continual.curve(RECIPE, TWO.but(**asked), store, runtime=cpu)
+    assert said in str(raised.value)
+    assert not (tmp_path / "store").exists()
+
+
+def test_both_settings_agree_where_all_classes_arrive_at_once(tmp_path, cpu):
+    """One step: the teacher of the step has seen everything, and so has the reference's."""
+    store, at_once = Store(tmp_path), ContinualConfig(steps=1)
+    curves = [continual.curve(RECIPE, at_once.but(leak_free=free), store, runtime=cpu) for free in (False, True)]
+    data = load_data(RECIPE.data)
+    assert arrivals(data.spec, at_once)[0] == curves[0][0].arrived
+    images = [CondensedSet.load(path).images for path in tmp_path.glob("condensed-*")]
+    assert all(torch.equal(images[0], other) for other in images[1:])
+    assert curves[0][0].score.last == curves[1][0].score.last
