@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class Store:
         recipe: Recipe,
         *,
         runtime: Runtime | None = None,
+        executor: Executor | None = None,
         on_step: Listener = ignore,
         say: Callable[[str], object] = lambda line: None,
     ) -> Places:
@@ -84,7 +86,7 @@ class Store:
         places = self.places(recipe)
         if not self.finished(recipe):
             storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
-            run(recipe, places, runtime=runtime, on_step=on_step, say=say)
+            run(recipe, places, runtime=runtime, executor=executor, on_step=on_step, say=say)
         return places
 
     def _check_format(self) -> None:

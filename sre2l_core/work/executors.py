@@ -93,7 +93,7 @@ def dask(address: str) -> Iterator[Executor]:
     try:
         from dask import config
         from distributed import Client
-        from distributed.comm import get_address_host_port
+        from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise ConfigError("--scheduler needs Dask: pip install 'sre2l-core[cluster]'.") from None
     with config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}):  # teachers are large, and go once

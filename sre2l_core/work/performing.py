@@ -39,8 +39,8 @@ class Place:
         for name, found in Place(self.runtime, self.threads, self.device).versions.items():
             if found != self.versions[name]:
                 raise WorkError(
-                    f"{here} has {name} {found}, the driver {self.versions[name]}: their results would not be the same. "
-                    "Install the same version on both."
+                    f"{here} has {name} {found}, the driver {self.versions[name]}: their results would not be the "
+                    "same. Install the same version on both."
                 )
         try:
             runtime = Runtime.auto(self.runtime.device.type, self.runtime.precision, self.runtime.compile)

@@ -94,7 +94,7 @@ def run_units(
                 under_way.send(unit)
             if not len(under_way):
                 return
-            yield from under_way.answers() or [None]
+            yield from under_way.answers() or (None,)
     finally:
         under_way.cancel()
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Self
 
+from torch import Tensor, nn
+
 from sre2l_core.errors import WorkError
 
 
@@ -66,6 +68,14 @@ class _Pickler(ForkingPickler):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.dispatch_table = copyreg.dispatch_table
+
+    def reducer_override(self, value: Any) -> Any:
+        """What lies on a GPU travels by main memory: the worker's GPU is another one."""
+        if not isinstance(value, Tensor) or value.device.type == "cpu":
+            return NotImplemented
+        moved = value.detach().cpu()
+        made = nn.Parameter(moved, value.requires_grad) if isinstance(value, nn.Parameter) else moved
+        return made.__reduce_ex__(2)
 
 
 def pack(value: Any) -> bytes:

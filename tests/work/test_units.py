@@ -62,7 +62,9 @@ def test_what_units_share_travels_to_each_worker_once_and_tensors_come_back(exec
 
 def test_workers_compute_with_the_threads_and_the_precision_that_the_driver_says(executor):
     before = torch.get_num_threads()
-    ((_, found),) = results([Unit("threads", workloads.threads)], Workers(executor, threads=2), Runtime.auto("cpu", "bf16"))
+    ((_, found),) = results(
+        [Unit("threads", workloads.threads)], Workers(executor, threads=2), Runtime.auto("cpu", "bf16")
+    )
     assert found == (2, "bf16")
     assert torch.get_num_threads() == before
 
@@ -95,7 +97,9 @@ def test_a_worker_of_another_version_is_refused_and_both_are_named(executor, mon
 
 def test_a_worker_without_the_drivers_device_is_refused():
     gpu = Place(replace(CPU, device=torch.device("cuda")), 1, "cuda (NVIDIA H100)")
-    expected = "computes on cuda" if torch.cuda.is_available() else r"lacks what the driver computes on, cuda \(NVIDIA H"
+    expected = (
+        "computes on cuda" if torch.cuda.is_available() else r"lacks what the driver computes on, cuda \(NVIDIA H"
+    )
     with pytest.raises(WorkError, match=expected):
         gpu.found()
     with pytest.raises(WorkError, match=r"computes on cpu, the driver on cpu \(another\): .*Use workers of one kind"):
@@ -162,7 +166,9 @@ def test_a_network_that_shares_a_value_with_a_unit_is_a_copy(tiny_teacher):
 def test_a_value_that_cannot_be_sent_is_said(tiny_spec):
     teacher = Teacher(torch.nn.Sequential(torch.nn.Identity()), tiny_spec, "mine")
     teacher.net.extra = lambda x: x
-    with pytest.raises(WorkError, match=r"a Teacher cannot be sent to workers \(.*lambda.*module that workers can import"):
+    with pytest.raises(
+        WorkError, match=r"a Teacher cannot be sent to workers \(.*lambda.*module that workers can import"
+    ):
         Shared.of(teacher)
 
 
@@ -179,7 +185,9 @@ def test_a_worker_keeps_only_what_was_used_last():
 def test_an_executor_that_was_shut_down_is_said():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    with pytest.raises(WorkError, match=r"square: the executor takes no more work \(cannot schedule new futures after sh"):
+    with pytest.raises(
+        WorkError, match=r"square: the executor takes no more work \(cannot schedule new futures after sh"
+    ):
         results([Unit("square", workloads.square, (3,))], executor)
 
 
@@ -191,7 +199,7 @@ def test_a_cancelled_unit_is_said():
             future.result = lambda: (_ for _ in ()).throw(CancelledError())
             return future
 
-    with Cancelled(1) as executor, pytest.raises(WorkError, match="takes no more work .cancelled, or nobody is there"):
+    with Cancelled(1) as executor, pytest.raises(WorkError, match=r"takes no more work .cancelled, or nobody is there"):
         results([Unit("square", workloads.square, (3,))], executor)
 
 
@@ -265,7 +273,10 @@ def _alive(process):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "foo://x", ""])
 def test_a_scheduler_that_cannot_be_reached_is_said(address, monkeypatch):
     monkeypatch.setattr("sre2l_core.work.executors._ANSWERS_WITHIN", 1)
-    with pytest.raises(WorkError, match=rf"no Dask scheduler answers at '{address}' \(.*\)\. Is it running"), dask(address):
+    with (
+        pytest.raises(WorkError, match=rf"no Dask scheduler answers at '{address}' \(.*\)\. Is it running"),
+        dask(address),
+    ):
         pass
 
 
