@@ -50,6 +50,14 @@ def soak(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("soak", default=False) or "soak" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run with -m soak"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder named by SRE2L_DATA (it holds `tiny-imagenet/`), or skip the test."""
