@@ -232,7 +232,7 @@ class Validate(SharedCommand):
         else:
             raise ConfigError("validate needs --labels FOLDER, or --teacher FOLDER to make them on the fly.")
         data = data_like(condensed.spec, self.data, self.out)
-        with progress() as on_step:
+        with self.machine.executor() as executor, progress() as on_step:
             score = validate(
                 condensed,
                 labels,
@@ -242,6 +242,7 @@ class Validate(SharedCommand):
                 runtime=runtime,
                 out=self.out,
                 wait=self.wait,
+                executor=executor,
                 on_step=on_step,
             )
         say(score.table())

@@ -163,6 +163,5 @@ def _run_stages(
     else:
         labels = LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
         say("soft labels: made on the fly")
-    del options["executor"]
     score = validate(condensed, labels, data, recipe.validate, teacher=teacher, out=to.score, **options)
     return Outcome(data, teacher, condensed, labels, score)

@@ -10,12 +10,13 @@ import workloads
 from waiting import until
 
 from sre2l_core import storage
-from sre2l_core.config import RecoverConfig, RelabelConfig
-from sre2l_core.errors import ArtifactError, DivergenceError
-from sre2l_core.stages.labels import shard_name
+from sre2l_core.config import RecoverConfig, RelabelConfig, ValidateConfig
+from sre2l_core.errors import ArtifactError, DivergenceError, WorkError
+from sre2l_core.stages.labels import LiveLabels, shard_name
 from sre2l_core.stages.recover import recover
 from sre2l_core.stages.recover.stage import recovering
 from sre2l_core.stages.relabel import relabel
+from sre2l_core.stages.validate import validate
 from sre2l_core.work import Workers
 from sre2l_core.worker import Run, State
 
@@ -64,6 +65,38 @@ def test_relabel(executor, tiny_teacher, tiny_condensed, cpu, tmp_path):
         labels = {name: data for name, data in contents(tmp_path / f"{mode}-alone").items() if name.startswith("lab")}
         assert labels.items() <= contents(tmp_path / f"{mode}-memory").items()
         assert (events[-1].step, events[-1].total) == (5, 5)
+
+
+def test_validate(executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path):
+    settings = {"students": ("convnet",), "student_options": {"depth": 2, "width": 8}, "epochs": 2, "batch_size": 4}
+    config = ValidateConfig(**settings, seeds=2, lr=0.05, against=("random", "full"))
+    views = RelabelConfig(**{**RELABEL, "epochs": 2})
+    stored = relabel(tiny_teacher, tiny_condensed, views, runtime=cpu, out=tmp_path / "labels")
+    for name, labels in {
+        "stored": stored,
+        "live": LiveLabels(tiny_teacher, tiny_condensed, views, runtime=cpu),
+    }.items():
+        rest = {"teacher": tiny_teacher, "runtime": cpu}
+        alone = validate(tiny_condensed, labels, tiny_data, config, out=tmp_path / f"{name}-alone", **rest)
+        events = []
+        rest |= {"executor": executor, "on_step": events.append}
+        out = tmp_path / f"{name}-shared"
+        assert validate(tiny_condensed, labels, tiny_data, config, out=out, **rest).rows == alone.rows
+        assert contents(out) == contents(tmp_path / f"{name}-alone")
+        assert (events[-1].step, events[-1].total) == (60, 60)  # ten students of six steps
+        assert 0 <= events[-1].value("top1") <= 1
+
+
+def test_a_worker_that_does_not_see_stored_labels_says_so(
+    executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path
+):
+    labels = relabel(tiny_teacher, tiny_condensed, RelabelConfig(**RELABEL), runtime=cpu, out=tmp_path / "labels")
+    (tmp_path / "labels").rename(tmp_path / "elsewhere")
+    config = ValidateConfig(students=("convnet",), epochs=1, against=())
+    with pytest.raises(
+        WorkError, match=r"does not see .*epoch_00000.safetensors: it needs the folder of stored labels"
+    ):
+        validate(tiny_condensed, labels, tiny_data, config, runtime=cpu, executor=executor)
 
 
 def test_what_one_process_left_others_finish_and_no_unit_is_done_twice(
