@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -96,7 +97,8 @@ def dask(address: str) -> Iterator[Executor]:
         from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise ConfigError("--scheduler needs Dask: pip install 'sre2l-core[cluster]'.") from None
-    with config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}):  # teachers are large, and go once
+    # Teachers are large, and go once; that a scheduler is lost is said in a line.
+    with config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}), _quiet("distributed.client"):
         try:
             get_address_host_port(address)  # a client that stumbles over it says more than it should when it goes
             client = Client(address, timeout=_ANSWERS_WITHIN, set_as_default=False)
@@ -109,6 +111,17 @@ def dask(address: str) -> Iterator[Executor]:
                     f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`."
                 )
             yield client.get_executor()
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 _ANSWERS_WITHIN = 10
