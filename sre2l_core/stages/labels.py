@@ -161,6 +161,9 @@ class LiveLabels:
         self.condensed = condensed
         self._teacher, self._codec = teacher, codec
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_net"}  # of this process's device
+
     @cached_property
     def _net(self) -> nn.Module:
         """Copied and folded when it is first asked: a finished label store is opened without it."""

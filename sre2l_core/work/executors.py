@@ -49,6 +49,7 @@ def pool(workers: int, threads: int = 1) -> Iterator[Executor]:
     Raises:
         ConfigError: for fewer than one worker, or more than that.
     """
+    Workers.check(threads)
     devices = accelerators()
     most, what = (devices, "one for each GPU") if devices else (cores() // threads, f"{cores()} cores")
     if not 1 <= workers <= most:

@@ -34,9 +34,14 @@ class Workers(Executor):
         executor = executor.get_executor() if hasattr(executor, "get_executor") else executor
         if not hasattr(executor, "submit"):
             raise ConfigError(f"an executor has `submit`, as concurrent.futures says (got {type(executor).__name__}).")
+        self.check(threads, patience)
+        self.executor, self.threads, self.patience = executor, threads, patience
+
+    @staticmethod
+    def check(threads: int, patience: float | None = None) -> None:
+        """Raise `ConfigError` for settings that cannot be."""
         if threads < 1 or (patience is not None and not patience > 0):
             raise ConfigError(f"threads and patience must be greater than 0 (got {threads} and {patience}).")
-        self.executor, self.threads, self.patience = executor, threads, patience
 
     @classmethod
     def of(cls, executor: Executor) -> Self:

@@ -13,6 +13,7 @@ from pathlib import Path
 import attacks
 import pytest
 import torch
+from distributed import Client
 from waiting import until
 
 from sre2l_core import storage
@@ -79,9 +80,9 @@ def written(out, stage):
 def attack(stage, place, out, workers, strike, expected):
     """Begin a stage by workers, strike after its first results, and return what the driver said of it."""
     with attacks.start(*command(stage, place), "--out", out, *workers) as process:
-        until(lambda: written(out, stage) or process.poll() is not None, within=120)
+        until(lambda: written(out, stage) or process.poll() is not None, within=300)
         strike(process)
-        said = process.communicate(timeout=120)[1]
+        said = process.communicate(timeout=300)[1]
     assert process.returncode == expected, said
     assert "Traceback" not in said, said
     return said
@@ -134,6 +135,17 @@ def test_any_number_of_workers_makes_the_same(stage, alone, tmp_path):
         goes_on(stage, alone(stage), tmp_path / workers, ("--workers", workers))
 
 
+@pytest.mark.soak
+def test_a_whole_run_by_workers_is_that_of_one_process(tmp_path):
+    assert torch.get_num_threads() == 1
+    for name, workers in {"alone": (), "shared": POOL}.items():
+        assert main([*attacks.RUN, "--store-labels", "--out", str(tmp_path / name), *workers]) == 0
+    alone, shared = (attacks.contents(tmp_path / name) for name in ("alone", "shared"))
+    logs = [made.pop("log.csv") for made in (alone, shared)]
+    assert shared == alone
+    assert all(log.startswith(b"stage,note,step,metric,value") for log in logs)
+
+
 @contextmanager
 def dask(tmp_path):
     """A scheduler and two workers, each a process; its address, and the processes."""
@@ -143,9 +155,11 @@ def dask(tmp_path):
     worker = [*program, "worker", "--scheduler-file", port, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
     processes = [subprocess.Popen([*map(str, words)], **options) for words in (scheduler, worker, worker)]
     try:
-        until(port.exists, within=60)
-        until(lambda: port.read_text().endswith("}"), within=10)
-        yield re.search(r'"address": "([^"]+)"', port.read_text())[1], processes
+        until(lambda: port.exists() and port.read_text().endswith("}"), within=120)
+        address = re.search(r'"address": "([^"]+)"', port.read_text())[1]
+        with Client(address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+        yield address, processes
     finally:
         for process in processes:
             process.kill()

@@ -15,8 +15,10 @@ import workloads
 from waiting import until
 
 from sre2l_core.artifacts import Teacher
+from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ConfigError, NoMemoryError, WorkError
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.work import Shared, Unit, Workers, performing, run_units
 from sre2l_core.work.executors import dask, executor_for, pool
 from sre2l_core.work.performing import Performer, Place
@@ -161,6 +163,23 @@ def test_a_network_that_shares_a_value_with_a_unit_is_a_copy(tiny_teacher):
     assert copy.id == tiny_teacher.id
     assert copy.net is not tiny_teacher.net
     assert all(not tensor.is_shared() for tensor in tiny_teacher.net.state_dict().values())
+
+
+def test_what_lies_on_a_device_of_this_process_stays_here(tiny_data, tiny_teacher, tiny_condensed, cpu):
+    next(tiny_data.train.train_batches(RelabelConfig(), batch_size=4, seed=0, epoch=0, device="cpu"))
+    tiny_data.train._on(torch.device("meta"))
+    live = LiveLabels(tiny_teacher, tiny_condensed, RelabelConfig(), runtime=cpu)
+    pixels = tiny_condensed.spec.normalize(tiny_condensed.images)
+    logits = live.logits(0, torch.arange(11), pixels)
+    size = len(pack(live))
+    try:
+        copy, labels = unpack(pack(tiny_data.train)), unpack(pack(live))
+    finally:
+        tiny_data.train._copies.clear()
+    assert copy._copies == {}
+    assert torch.equal(copy.images, tiny_data.train.images)
+    assert size == len(pack(LiveLabels(tiny_teacher, tiny_condensed, RelabelConfig(), runtime=cpu)))
+    assert torch.equal(labels.logits(0, torch.arange(11), pixels), logits)
 
 
 def test_a_value_that_cannot_be_sent_is_said(tiny_spec):
