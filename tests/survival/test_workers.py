@@ -72,9 +72,17 @@ def _children_of(pid):
 
 
 def written(out, stage):
-    """Finished pieces: path -> when and as which file they were written."""
-    found = {path: path.stat() for path in out.glob(DONE[stage])}
-    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+    """Pieces of finished units: path -> which file it is, and when it was written."""
+    found = [path for path in out.glob(DONE[stage]) if stage != "recover" or unit_is_whole(out, int(path.stem) // 2)]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+def unit_is_whole(out, number):
+    """Whether a batch of two images and their three snapshots each are all there."""
+    return all(
+        len([*out.glob(f"images/*/{index:08d}.png"), *out.glob(f"snapshots/*/{index:08d}.png")]) == 4
+        for index in (2 * number, 2 * number + 1)
+    )
 
 
 def attack(stage, place, out, workers, strike, expected):
