@@ -56,7 +56,8 @@ class Machines(Machine):
         """The workers, as stages take them; None where this process computes by itself."""
         from sre2l_core.work.executors import executor_for
 
-        return executor_for(self.workers, self.scheduler, threads=self.worker_threads, patience=self.patience)
+        how: dict[str, Any] = {"threads": self.worker_threads, "patience": self.patience, "device": self.device}
+        return executor_for(self.workers, self.scheduler, **how)
 
 
 @contextmanager

@@ -21,7 +21,12 @@ from sre2l_core.work.running import Workers
 
 @contextmanager
 def executor_for(
-    workers: int | None = None, scheduler: str | None = None, *, threads: int = 1, patience: float | None = None
+    workers: int | None = None,
+    scheduler: str | None = None,
+    *,
+    threads: int = 1,
+    patience: float | None = None,
+    device: str = "auto",
 ) -> Iterator[Workers | None]:
     """The executor that a command was asked for; None where it should work by itself.
 
@@ -30,6 +35,7 @@ def executor_for(
         scheduler: address of a Dask scheduler, such as `tcp://10.0.0.1:8786`.
         threads: see `Workers`.
         patience: see `Workers`.
+        device: kind of device that they compute on.
 
     Raises:
         ConfigError: for both at once, or more than this machine has.
@@ -37,20 +43,20 @@ def executor_for(
     """
     if workers is not None and scheduler is not None:
         raise ConfigError("give --workers, for this machine, or --scheduler, for a cluster: not both.")
-    asked = nullcontext() if workers is None else pool(workers, threads)
+    asked = nullcontext() if workers is None else pool(workers, threads, device)
     with asked if scheduler is None else dask(scheduler) as executor:
         yield None if executor is None else Workers(executor, threads=threads, patience=patience)
 
 
 @contextmanager
-def pool(workers: int, threads: int = 1) -> Iterator[Executor]:
+def pool(workers: int, threads: int = 1, device: str = "auto") -> Iterator[Executor]:
     """Processes on this machine: at most one for each GPU or, without any, for each core that their threads need.
 
     Raises:
         ConfigError: for fewer than one worker, or more than that.
     """
     Workers.check(threads)
-    devices = accelerators()
+    devices = 0 if device == "cpu" else accelerators()
     most, what = (devices, "one for each GPU") if devices else (cores() // threads, f"{cores()} cores")
     if not 1 <= workers <= most:
         each = "" if devices else f" for {threads} thread{'s' if threads > 1 else ''} each"

@@ -255,6 +255,15 @@ def test_a_unit_that_nobody_answers_is_given_up():
         results([Unit("images 5", workloads.square, (1,))], Workers(Silent(), patience=0.1))
 
 
+def test_a_pool_has_a_worker_for_each_gpu_unless_they_compute_on_the_processor(monkeypatch):
+    monkeypatch.setattr("sre2l_core.work.executors.accelerators", lambda: 1)
+    with pytest.raises(ConfigError, match=r"within 1\.\.1, one for each GPU of this machine \(got 2\)"), pool(2):
+        pass
+    if len(os.sched_getaffinity(0)) > 1:
+        with pool(2, device="cpu") as executor:
+            assert Workers(executor).count() == 2
+
+
 @pytest.mark.parametrize("workers", [0, -1, 1000])
 def test_a_pool_has_no_more_workers_than_the_machine_has_cores(workers):
     with pytest.raises(ConfigError, match=rf"--workers must be within 1\.\.\d+.* \(got {workers}\)"), pool(workers):
