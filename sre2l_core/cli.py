@@ -16,12 +16,14 @@ from tyro.conf import OmitArgPrefixes as Flat
 
 from sre2l_core import presets
 from sre2l_core.arguments import REGISTRY, DatasetName, PresetName
-from sre2l_core.commands import PROGRAM, Machine, progress, say
+from sre2l_core.commands import PROGRAM, Machine, Machines, progress, say
 from sre2l_core.config import DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
 from sre2l_core.registry import catalogue
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from sre2l_core.artifacts import Teacher
     from sre2l_core.data import Dataset
     from sre2l_core.data.spec import DatasetSpec
@@ -44,6 +46,13 @@ class Command:
     machine: Flat[Machine] = field(default_factory=Machine)
     wait: bool = False
     """while another process works in the folder, wait for it instead of stopping"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedCommand(Command):
+    """What all commands have in common whose work can be shared."""
+
+    machine: Flat[Machines] = field(default_factory=Machines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +82,7 @@ class Squeeze(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recover(Command):
+class Recover(SharedCommand):
     """Stage 2: recover images from a teacher."""
 
     teacher: Path
@@ -105,13 +114,14 @@ class Recover(Command):
                 config = config.but(holdout=held["share"], holdout_seed=held["seed"])
             data = data_like(teacher.spec, config, self.out)
         verifier = None if self.verifier is None else load_teacher(self.verifier)
-        with progress() as on_step:
+        with self.machine.executor() as executor, progress() as on_step:
             condensed = recover(
                 teacher,
                 self.config,
                 runtime=runtime,
                 out=self.out,
                 wait=self.wait,
+                executor=executor,
                 on_step=on_step,
                 data=data,
                 verifier=verifier,
@@ -121,7 +131,7 @@ class Recover(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relabel(Command):
+class Relabel(SharedCommand):
     """Stage 3: soft labels of many random views of each image, or only their size (--dry-run)."""
 
     teacher: Path | None = None
@@ -159,9 +169,16 @@ class Relabel(Command):
             raise ConfigError("relabel needs --teacher FOLDER, --condensed FOLDER and --out FOLDER, or --dry-run.")
         runtime, teacher = self.machine.runtime(), load_teacher(self.teacher)
         condensed = CondensedSet.load(self.condensed)
-        with progress() as on_step:
+        with self.machine.executor() as executor, progress() as on_step:
             labels = relabel(
-                teacher, condensed, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step
+                teacher,
+                condensed,
+                self.config,
+                runtime=runtime,
+                out=self.out,
+                wait=self.wait,
+                executor=executor,
+                on_step=on_step,
             )
         say(f"{len(labels.shards)} views of {len(condensed)} images, in {self.out}")
         score = self.out.parent / "score"
@@ -179,7 +196,7 @@ class Relabel(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validate(Command):
+class Validate(SharedCommand):
     """Stage 4: train students on the condensed set and on baselines, test them on real data."""
 
     condensed: Path
@@ -217,7 +234,7 @@ class Validate(Command):
         else:
             raise ConfigError("validate needs --labels FOLDER, or --teacher FOLDER to make them on the fly.")
         data = data_like(condensed.spec, self.data, self.out)
-        with progress() as on_step:
+        with self.machine.executor() as executor, progress() as on_step:
             score = validate(
                 condensed,
                 labels,
@@ -227,13 +244,14 @@ class Validate(Command):
                 runtime=runtime,
                 out=self.out,
                 wait=self.wait,
+                executor=executor,
                 on_step=on_step,
             )
         say(score.table())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Command):
+class Run(SharedCommand):
     """All four stages in order, into one folder; the same command continues an interrupted run."""
 
     out: Path
@@ -258,7 +276,9 @@ class Run(Command):
         recipe = presets.Recipe(
             self.data, self.squeeze, self.recover, self.relabel, self.validate, store_labels=self.store_labels
         )
-        run_and_show(recipe if self.seed is None else recipe.seeded(self.seed), self.out, self.machine, self.wait)
+        recipe = recipe if self.seed is None else recipe.seeded(self.seed)
+        with self.machine.executor() as executor:
+            run_and_show(recipe, self.out, self.machine, self.wait, executor)
 
 
 @dataclass(frozen=True)
@@ -323,14 +343,16 @@ def of_all_commands(arguments: list[str]) -> None:
     tyro.cli(every, prog=PROGRAM, description=DESCRIPTION, args=arguments, registry=REGISTRY)
 
 
-def run_and_show(recipe: presets.Recipe, out: Path, machine: Machine, wait: bool = False) -> None:
+def run_and_show(
+    recipe: presets.Recipe, out: Path, machine: Machine, wait: bool = False, executor: Executor | None = None
+) -> None:
     """Run a recipe with bars, then draw and print what came out."""
     from sre2l_core.runs.pipeline import run
     from sre2l_core.runs.report import draw_run
 
     runtime = machine.runtime()
     with progress() as on_step:
-        outcome = run(recipe, out, runtime=runtime, wait=wait, on_step=on_step, say=say)
+        outcome = run(recipe, out, runtime=runtime, wait=wait, executor=executor, on_step=on_step, say=say)
     say("\nTop-1 accuracy of fresh students on the real validation images, mean ± std over seeds:\n")
     say(outcome.score.table())
     pictures = draw_run(outcome, out, runtime=runtime)

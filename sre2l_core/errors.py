@@ -39,6 +39,10 @@ class DivergenceError(SRe2LError, ArithmeticError):
     """A loss became NaN or infinite; the last good state was kept."""
 
 
+class WorkError(SRe2LError, RuntimeError):
+    """A worker or an executor failed; what was finished before is kept."""
+
+
 class NoMemoryError(SRe2LError, MemoryError):
     """The machine or its GPU has less memory than the settings need."""
 

@@ -184,7 +184,7 @@ _FLAGS = {
     "precision": "--precision {}",
     "device": "--device {}",
     "compile": "--compile or --no-compile as before",
-    "threads": "OMP_NUM_THREADS={}",
+    "threads": "OMP_NUM_THREADS={0}, or --worker-threads {0} where workers compute",
     "torch": "torch {}",
 }
 

@@ -54,18 +54,23 @@ class Runtime:
             precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
         return cls(chosen, precision, compile)
 
-    def how(self, images_per_pass: int) -> dict[str, Any]:
+    @property
+    def device_name(self) -> str:
+        """The kind of device; of a GPU also its model."""
+        model = f" ({torch.cuda.get_device_name(self.device)})" if self.device.type == "cuda" else ""
+        return f"{self.device.type}{model}"
+
+    def how(self, images_per_pass: int, threads: int | None = None) -> dict[str, Any]:
         """What decides the last bits of a result beside its settings; saved with it.
 
         Args:
             images_per_pass: that go through the network at once.
+            threads: of the processor, where workers compute; this process's own by default.
         """
-        device = self.device.type
-        if device == "cuda":
-            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
-        how = {"precision": self.precision, "device": device, "images_per_pass": images_per_pass}
-        threads = {"threads": torch.get_num_threads()} if device == "cpu" else {}
-        return {**how, **threads, "compile": self.compile, "torch": torch.__version__}
+        how = {"precision": self.precision, "device": self.device_name, "images_per_pass": images_per_pass}
+        if self.device.type == "cpu":
+            how["threads"] = threads or torch.get_num_threads()
+        return {**how, "compile": self.compile, "torch": torch.__version__}
 
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 for the network's forward pass, or nothing."""
@@ -195,6 +200,16 @@ def compute_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def accelerators() -> int:
+    """GPUs of this machine."""
+    return torch.cuda.device_count()
+
+
+def use_accelerator(number: int) -> None:
+    """This process uses the GPU with this number, from 0, where none is named."""
+    torch.cuda.set_device(number)
 
 
 def free_memory() -> int:

@@ -23,6 +23,7 @@ LAYERS = [
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
     ("artifacts", "presets"),
     ("starts",),
+    ("work",),
     ("stages",),
     ("embed", "continual", "theory"),
     ("studies",),

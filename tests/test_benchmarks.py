@@ -16,6 +16,7 @@ RUNS = {
     "validate": "--networks convnet@16:8 --images 6 --batch 3",
     "labels": "--images 16",
     "scaling": "--no-memory --shrink 4 --knobs ipc",
+    "scale": "--workers 1 --batches 2 --steps 2 --resolution 16",
     "end_to_end": "--smoke",
     "precision": "--smoke --recoveries 2 --students 1",
 }

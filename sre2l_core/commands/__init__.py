@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sre2l_core.interrupts import INTERRUPTS
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from sre2l_core.runtime import Runtime
 
 # torch takes seconds to import: what needs it is imported where a command runs, so that --help answers at once.
@@ -34,6 +36,28 @@ class Machine:
         from sre2l_core.runtime import Runtime
 
         return Runtime.auto(self.device, self.precision, self.compile)
+
+
+@dataclass(frozen=True)
+class Machines(Machine):
+    """Where to compute, and by how many."""
+
+    workers: int | None = None
+    """processes on this machine that share the work: up to one for each GPU or, without any, for each core"""
+    scheduler: str | None = None
+    """address of a Dask scheduler whose workers share the work, such as tcp://10.0.0.1:8786"""
+    worker_threads: int = 1
+    """of the processor for each worker; they decide the last bits of a result, as OMP_NUM_THREADS does without
+    workers"""
+    patience: float | None = None
+    """seconds after which another worker is asked too for what one did not answer; more than twice what a unit takes"""
+
+    def executor(self) -> AbstractContextManager[Executor | None]:
+        """The workers, as stages take them; None where this process computes by itself."""
+        from sre2l_core.work.executors import executor_for
+
+        how: dict[str, Any] = {"threads": self.worker_threads, "patience": self.patience, "device": self.device}
+        return executor_for(self.workers, self.scheduler, **how)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 from tyro.conf import OmitArgPrefixes as Flat
 
-from sre2l_core.commands import Machine, progress, say
+from sre2l_core.commands import Machines, progress, say
 
 if TYPE_CHECKING:
     from sre2l_core.paper import Entry
@@ -35,7 +35,7 @@ class Paper:
     """folder of the runs and of the page, the CSV file and the picture that come out"""
     data_root: Path | None = None
     """where the data lies; default $SRE2L_DATA, else ~/.cache/sre2l/data"""
-    machine: Flat[Machine] = field(default_factory=Machine)
+    machine: Flat[Machines] = field(default_factory=Machines)
 
     def __call__(self) -> None:
         """List, or run and print the page."""
@@ -53,10 +53,12 @@ class Paper:
                 say(line)
             return
         say(f"{entry.title}. {budget.cost}")
-        results = paper.run(
-            entry, self.budget, store,
-            data_root=self.data_root, runtime=self.machine.runtime(), listening=progress, say=say,
-        )  # fmt: skip
+        runtime = self.machine.runtime()
+        with self.machine.executor() as executor:
+            results = paper.run(
+                entry, self.budget, store,
+                data_root=self.data_root, runtime=runtime, executor=executor, listening=progress, say=say,
+            )  # fmt: skip
         say(f"\n{results.markdown()}\n")
         say(f"in {self.out}: {', '.join(path.name for path in results.write(self.out))}")
 

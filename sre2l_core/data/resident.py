@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +45,9 @@ class ResidentSplit:
         self.images = images.cpu()
         self.labels = labels.cpu().long()
         self._copies: dict[torch.device, Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copies": {}}  # another process has devices of its own
 
     def __len__(self) -> int:
         return len(self.images)

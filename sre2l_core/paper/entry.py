@@ -15,6 +15,8 @@ from sre2l_core.runs.difference import Difference
 from sre2l_core.runs.pipeline import Places
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from matplotlib.figure import Figure
 
     from sre2l_core.events import Listener
@@ -43,9 +45,11 @@ class Cell:
         """Whether what is measured of a repetition is there."""
         return store.finished(recipe)
 
-    def make(self, store: Store, recipe: Recipe, *, runtime: Runtime | None, on_step: Listener) -> Places:
+    def make(
+        self, store: Store, recipe: Recipe, *, runtime: Runtime | None, executor: Executor | None, on_step: Listener
+    ) -> Places:
         """Make what is measured of a repetition, or find it; where it lies."""
-        return store.make(recipe, runtime=runtime, on_step=on_step)
+        return store.make(recipe, runtime=runtime, executor=executor, on_step=on_step)
 
 
 @dataclass(frozen=True)

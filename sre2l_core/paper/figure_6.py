@@ -19,6 +19,8 @@ from sre2l_core.presets import Recipe, repeated
 from sre2l_core.runs import continual
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from matplotlib.figure import Figure
 
     from sre2l_core.events import Listener
@@ -59,10 +61,12 @@ class Point(Cell):
         """Whether the curve is there up to this point."""
         return continual.finished(recipe, self.ordered(recipe), store, self.step)
 
-    def make(self, store: Store, recipe: Recipe, *, runtime: Runtime | None, on_step: Listener) -> Places:
+    def make(
+        self, store: Store, recipe: Recipe, *, runtime: Runtime | None, executor: Executor | None, on_step: Listener
+    ) -> Places:
         """Make the curve or find it; the places of the run, with the score of this point."""
         if not self.finished(store, recipe):
-            continual.curve(recipe, self.ordered(recipe), store, runtime=runtime, on_step=on_step)
+            continual.curve(recipe, self.ordered(recipe), store, runtime=runtime, executor=executor, on_step=on_step)
         score = continual.place(recipe, self.ordered(recipe), store) / f"step-{self.step}"
         return replace(store.places(recipe), score=score)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,7 @@ def run(
     *,
     data_root: Path | None = None,
     runtime: Runtime | None = None,
+    executor: Executor | None = None,
     listening: Callable[[], AbstractContextManager[Listener]] = lambda: nullcontext(ignore),
     say: Callable[[str], object] = lambda line: None,
 ) -> Results:
@@ -135,6 +137,7 @@ def run(
         store: where the runs lie; other tables may lie there too.
         data_root: where the data lies, if not at its usual place.
         runtime: device and precision; the best there is by default.
+        executor: whose workers share the work of each run; see `work.Workers`.
         listening: called for each run, gives the listener of its steps.
         say: called with a line before each cell.
 
@@ -151,7 +154,8 @@ def run(
         try:
             for recipe in cell.recipes:
                 with listening() as on_step:
-                    values += entry.measure(cell.make(store, recipe, runtime=runtime, on_step=on_step), cell)
+                    places = cell.make(store, recipe, runtime=runtime, executor=executor, on_step=on_step)
+                    values += entry.measure(places, cell)
         except SRe2LError as error:
             errors.append(error)
             results.failures[cell.row, cell.column] = str(error)

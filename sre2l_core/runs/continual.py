@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 
 from sre2l_core import starts, storage
@@ -24,6 +25,7 @@ def curve(
     store: Store,
     *,
     runtime: Runtime | None = None,
+    executor: Executor | None = None,
     on_step: Listener = ignore,
 ) -> list[Learnt]:
     """Make or continue a curve, or find it; step by step what students of the memory reach on all classes seen.
@@ -34,6 +36,7 @@ def curve(
         config: steps, order, memory and setting.
         store: where the runs lie, and the curve.
         runtime: device and precision; the best there is by default.
+        executor: makes the runs; the students of the curve learn here, one after another.
         on_step: called with every stage's events.
 
     Raises:
@@ -44,7 +47,7 @@ def curve(
     data = load_data(recipe.data)
     steps = arrivals(data.spec, config)
     asked = [_of(recipe, data.spec, step) for step in steps] if config.leak_free else [recipe]
-    experts = [_expert(one, config, store, runtime, on_step) for one in asked]
+    experts = [_expert(one, config, store, runtime, executor, on_step) for one in asked]
     return learn(
         data, experts, config, recipe.relabel, recipe.validate,
         runtime=runtime, out=place(recipe, config, store), on_step=on_step,
@@ -68,10 +71,15 @@ def _of(recipe: Recipe, spec: DatasetSpec, step: tuple[int, ...]) -> Recipe:
 
 
 def _expert(
-    recipe: Recipe, config: ContinualConfig, store: Store, runtime: Runtime | None, on_step: Listener
+    recipe: Recipe,
+    config: ContinualConfig,
+    store: Store,
+    runtime: Runtime | None,
+    executor: Executor | None,
+    on_step: Listener,
 ) -> Expert:
     """What a run leaves: its teacher, and its images or a baseline's of the same classes."""
-    places = store.make(recipe, runtime=runtime, on_step=on_step)
+    places = store.make(recipe, runtime=runtime, executor=executor, on_step=on_step)
     teacher = Teacher.load(places.teacher)
     if config.memory == CONDENSED:
         return Expert(teacher, CondensedSet.load(places.condensed))

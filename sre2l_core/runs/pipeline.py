@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,7 @@ def run(
     *,
     runtime: Runtime | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
     on_step: Listener = ignore,
     say: Callable[[str], object] = lambda line: None,
 ) -> Outcome:
@@ -121,6 +123,7 @@ def run(
         out: folder of the run, whose `log.csv` gets every metric; or the place of each part.
         runtime: device and precision; the best there is by default.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
+        executor: whose workers recover, relabel and train students; see `work.Workers`. The teacher is trained here.
         on_step: called with every stage's events.
         say: called with a line of text after each stage.
     """
@@ -136,7 +139,7 @@ def run(
     # where they claim them.
     own = not isinstance(out, Places) and not to.finished(recipe)
     with storage.held(to.log.parent, wait=wait) if own else nullcontext():
-        return _run_stages(recipe, data, to, runtime, wait, tell_all(on_step, CsvLog(to.log)), say)
+        return _run_stages(recipe, data, to, runtime, wait, executor, tell_all(on_step, CsvLog(to.log)), say)
 
 
 def _run_stages(
@@ -145,11 +148,13 @@ def _run_stages(
     to: Places,
     runtime: Runtime,
     wait: bool,
+    executor: Executor | None,
     on_step: Listener,
     say: Callable[[str], object],
 ) -> Outcome:
     options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step}
     teacher = squeeze(data, recipe.squeeze, out=to.teacher, **options)
+    options["executor"] = executor
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
     condensed = recover(teacher, recipe.recover, out=to.condensed, data=data, **options)
     say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class Store:
         *,
         runtime: Runtime | None = None,
         wait: bool = False,
+        executor: Executor | None = None,
         on_step: Listener = ignore,
         say: Callable[[str], object] = lambda line: None,
     ) -> Places:
@@ -106,7 +108,9 @@ class Store:
         self._write_note(recipe, wait=wait)
         failure = ""
         try:
-            run(recipe, places, runtime=runtime, wait=wait, on_step=tell_all(watch, on_step), say=say)
+            run(
+                recipe, places, runtime=runtime, wait=wait, executor=executor, on_step=tell_all(watch, on_step), say=say
+            )
         except SRe2LError as error:
             failure = "" if isinstance(error, InUseError) else str(error)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -55,10 +56,18 @@ class Workbench:
         recipe: settings of all stages.
         data: the dataset where it is loaded already.
         runtime: device and precision.
+        executor: whose workers recover, relabel and train students; see `work.Workers`.
     """
 
-    def __init__(self, recipe: Recipe, *, data: Dataset | None = None, runtime: Runtime | None = None) -> None:
-        self.recipe, self.runtime = recipe, runtime or Runtime.auto()
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        data: Dataset | None = None,
+        runtime: Runtime | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self.recipe, self.runtime, self.executor = recipe, runtime or Runtime.auto(), executor
         self._data = (recipe.data, data or load_data(recipe.data))
         self._made: dict[str, _Made] = {}
         check(recipe, self.data.spec)
@@ -159,15 +168,16 @@ class Workbench:
         labels: Any
         teacher, condensed, labels = (self.artifact(name) for name in STAGES[:3])
         data, runtime = self.data, self.runtime
+        shared: dict[str, Any] = {"runtime": runtime, "executor": self.executor}
         if stage == "squeeze":
             return (yield from squeezing(data, recipe.squeeze, runtime=runtime))
         if stage == "recover":
-            return (yield from recovering(teacher, recipe.recover, data=data, runtime=runtime))
+            return (yield from recovering(teacher, recipe.recover, data=data, **shared))
         if stage == "relabel" and recipe.store_labels:
-            return (yield from relabelling(teacher, condensed, recipe.relabel, runtime=runtime))
+            return (yield from relabelling(teacher, condensed, recipe.relabel, **shared))
         if stage == "relabel":
             return LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
-        return (yield from validating(condensed, labels, data, recipe.validate, teacher=teacher, runtime=runtime))
+        return (yield from validating(condensed, labels, data, recipe.validate, teacher=teacher, **shared))
 
     def _settings(self, stage: str) -> Config:
         settings: Config = getattr(self.recipe, stage)

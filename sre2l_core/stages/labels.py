@@ -158,7 +158,11 @@ class LiveLabels:
         teacher.spec.check_fits(condensed.spec)
         self.config, self.teacher_id = config, teacher.id
         self.runtime = runtime or Runtime.auto()
-        self._teacher, self._condensed, self._codec = teacher, condensed, codec
+        self.condensed = condensed
+        self._teacher, self._codec = teacher, codec
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_net"}  # of this process's device
 
     @cached_property
     def _net(self) -> nn.Module:
@@ -169,11 +173,11 @@ class LiveLabels:
     @property
     def condensed_id(self) -> str:
         """The condensed set whose images are labelled."""
-        return self._condensed.id
+        return self.condensed.id
 
     def views(self, epoch: int) -> ViewParams:
         """The views of all images in an epoch, row = image id."""
-        ids, size = torch.arange(len(self._condensed)), self._condensed.spec.size
+        ids, size = torch.arange(len(self.condensed)), self.condensed.spec.size
         return draw(self.config, seed=self.config.seed, epoch=epoch, ids=ids, size=size)
 
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from concurrent.futures import Executor
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -19,6 +21,7 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_name
 from sre2l_core.steps import drive, stepwise
 from sre2l_core.views import render
+from sre2l_core.work import Shared, Unit, run_units, threads_of
 
 
 @stepwise
@@ -30,29 +33,33 @@ def relabelling(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
 ) -> Generator[StepEvent, None, SoftLabels]:
-    """The steps of `relabel`: a `StepEvent` after every epoch, and at the end the labels."""
+    """The steps of `relabel`: a `StepEvent` after every epoch, and at the end the labels.
+
+    With an executor epochs are finished in any order, and there is an event now and then while workers are at work.
+    """
     live, spec, ids = (
         LiveLabels(teacher, condensed, config, runtime=runtime),
         condensed.spec,
         (teacher.id, condensed.id),
     )
     request = {"teacher": teacher.id, "condensed": condensed.id, "config": config.model_dump(mode="json")}
-    how = live.runtime.how(live.runtime.images_per_pass(config.batch_size, spec.resolution**2))
-    codec = build_codec(config.codec, **config.codec_options)
+    how = live.runtime.how(live.runtime.images_per_pass(config.batch_size, spec.resolution**2), threads_of(executor))
+    build_codec(config.codec, **config.codec_options)  # or what is wrong with it, before anything is claimed
     with storage.claimed(out, "soft_labels", request, how, wait=wait) as work:
-        shards: list[Mapping[str, Tensor]] = []
+        shards: list[Mapping[str, Tensor]] = [{}] * config.epochs
         labels = SoftLabels(config, len(condensed), spec.num_classes, spec.size, *ids, shards, spec.classes)
         if not work.finished:
-            pool = live.runtime.pool(condensed.images)
-            with storage.in_background(may_wait=1) as do:
-                for epoch in range(config.epochs):
-                    if not work.has(shard_name(epoch)):
-                        parts = codec.encode(_label_epoch(live, condensed, pool, epoch))
+            label = _one_by_one(live, work) if executor is None else _by_workers(live, work, executor)
+            with storage.in_background(may_wait=1) as do, closing(label) as answers:
+                for done, answer in answers:
+                    if answer is not None:
+                        epoch, parts = answer
                         do(work.write, shard_name(epoch), storage.save_tensors, parts)
                         if out is None:
-                            shards.append(parts)
-                    yield StepEvent("relabel", epoch + 1, config.epochs)
+                            shards[epoch] = parts
+                    yield StepEvent("relabel", done, config.epochs)
             work.finish(labels.to_json())
         return labels if out is None else SoftLabels.load(out)
 
@@ -65,6 +72,7 @@ def relabel(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
     on_step: Listener | None = None,
 ) -> SoftLabels:
     """Stage 3: the teacher's logits of one random view of every image, for each of `config.epochs` epochs.
@@ -79,17 +87,52 @@ def relabel(
         out: folder of the label store, one shard an epoch, written as they come; calling again continues.
             Without it the labels stay in memory.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
+        executor: whose workers label epochs; see `work.Workers`.
         on_step: called with a `StepEvent` after every epoch.
 
     Raises:
         DataError: if the teacher's classes are not those of the images.
     """
-    return drive(relabelling(teacher, condensed, config, runtime=runtime, out=out, wait=wait), on_step)
+    steps = relabelling(teacher, condensed, config, runtime=runtime, out=out, wait=wait, executor=executor)
+    return drive(steps, on_step)
 
 
-def _label_epoch(live: LiveLabels, condensed: CondensedSet, pool: Tensor, epoch: int) -> Tensor:
+Answers = Generator[tuple[int, tuple[int, Mapping[str, Tensor]] | None], None, None]
+"""How many epochs are done, and if there is a new one its number and labels."""
+
+
+def _one_by_one(live: LiveLabels, work: storage.Work) -> Answers:
+    pool = live.runtime.pool(live.condensed.images)
+    for epoch in range(live.config.epochs):
+        yield epoch + 1, None if work.has(shard_name(epoch)) else (epoch, _label(live, pool, epoch))
+
+
+def _by_workers(live: LiveLabels, work: storage.Work, executor: Executor) -> Answers:
+    todo = [epoch for epoch in range(live.config.epochs) if not work.has(shard_name(epoch))]
+    shared, done = Shared.of(live), live.config.epochs - len(todo)
+    units = (Unit(f"labels of epoch {epoch}", label_epoch, (shared, epoch)) for epoch in todo)
+    with closing(run_units(units, executor, live.runtime)) as answers:
+        for answer in answers:
+            done += answer is not None
+            yield done, answer and answer[1]
+
+
+def label_epoch(live: LiveLabels, epoch: int, *, runtime: Runtime) -> tuple[int, Mapping[str, Tensor]]:
+    """One unit: the labels of an epoch, packed."""
+    live.runtime = runtime
+    return epoch, _label(live, runtime.pool(live.condensed.images), epoch)
+
+
+def _label(live: LiveLabels, pool: Tensor, epoch: int) -> Mapping[str, Tensor]:
+    """The labels of an epoch's views as the codec packs them, in the order of image ids."""
+    codec = build_codec(live.config.codec, **live.config.codec_options)
+    return codec.encode(_logits(live, pool, epoch))
+
+
+def _logits(live: LiveLabels, pool: Tensor, epoch: int) -> Tensor:
     """[N, K] logits of an epoch's views, on the CPU, in the order of image ids."""
-    params, spec, config = live.views(epoch), condensed.spec, live.config
+    params, condensed, config = live.views(epoch), live.condensed, live.config
+    spec = condensed.spec
     order = torch.arange(len(condensed))
     if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
         order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, SoftLabels
 from sre2l_core.stages.rows import Row, baselines, grid
 from sre2l_core.stages.students import Student
+from sre2l_core.stages.students_by_workers import Materials, StudentKey, by_workers
 from sre2l_core.steps import drive, stepwise
+from sre2l_core.work import threads_of
 
 
 @stepwise
@@ -34,29 +37,30 @@ def validating(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
 ) -> Generator[StepEvent, None, Score]:
-    """The steps of `validate`: a `StepEvent` after every optimiser step of every student, and at the end the table."""
+    """The steps of `validate`: a `StepEvent` after every optimiser step of every student, and at the end the table.
+
+    With an executor there is one after every student, and one now and then while they learn.
+    """
     runtime = runtime or Runtime.auto()
     rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
     _check_judge(data, teacher)
     made_from = {"condensed": condensed.id, "labels": _describe(labels), **data.to_json()}
     request = {**made_from, "config": config.model_dump(mode="json")}
     judge = teacher.id if teacher is not None and baselines(config) else None
-    how = runtime.how(config.micro_batch or config.batch_size)
+    how = runtime.how(config.micro_batch or config.batch_size, threads_of(executor))
     with storage.claimed(out, "score", {"teacher of baselines": judge, **request}, how, wait=wait) as work:
         if work.finished and out is not None:
             return Score.load(out)
-        results = Results(work)
+        results = Results(work, rows)
         data = replace(data, val=decoded_once(data.val, work.folder))
-        students = [(row, seed) for row in rows for seed in row.seeds]
-        for number, (row, seed) in enumerate(students):
-            if results.get(row, seed) is not None:
-                continue
-            note = f"{row.images} + {row.labels}, {row.student}, seed {seed - config.seed + 1}/{config.seeds}"
-            with closing(_train(row, seed, data, runtime, results, work)) as steps:
-                for event in steps:
-                    done, total = number * row.steps + event.step, len(students) * row.steps
-                    yield StepEvent("validate", done, total, event.metrics, note)
+        if executor is None:
+            yield from _one_by_one(rows, data, runtime, results, work)
+        else:
+            yield from _by_workers(
+                executor, Materials(condensed, labels, data, config, teacher), rows, runtime, results
+            )
         origin = {**request, "precision": runtime.precision}
         score = Score(tuple(row.score(results.of(row)) for row in rows), origin)
         score.write(work)
@@ -73,6 +77,7 @@ def validate(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
     on_step: Listener | None = None,
 ) -> Score:
     """Stage 4: students on the condensed set beside students on what one would otherwise use, under the same recipe.
@@ -86,14 +91,50 @@ def validate(
         runtime: device and precision; the best there is by default.
         out: folder of the score. Every finished student is written, and calling again continues.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
-        on_step: called with a `StepEvent` after every optimiser step.
+        executor: whose workers train students; see `work.Workers`.
+        on_step: called with a `StepEvent` after every optimiser step, with an executor after every student.
 
     Raises:
         ConfigError: if there are too few epochs of labels, or a baseline is not known or lacks what it needs.
         DataError: if the classes of images and data differ, or the teacher saw what is held out to judge.
     """
-    steps = validating(condensed, labels, data, config, teacher=teacher, runtime=runtime, out=out, wait=wait)
-    return drive(steps, on_step)
+    options: dict[str, Any] = {"teacher": teacher, "runtime": runtime, "out": out, "wait": wait, "executor": executor}
+    return drive(validating(condensed, labels, data, config, **options), on_step)
+
+
+def _one_by_one(
+    rows: Sequence[Row], data: Dataset, runtime: Runtime, results: Results, work: storage.Work
+) -> Generator[StepEvent, None, None]:
+    """Train the students that are left, in this process."""
+    students = [(row, seed) for row in rows for seed in row.seeds]
+    for number, (row, seed) in enumerate(students):
+        if results.get(row, seed) is not None:
+            continue
+        with closing(_train(row, seed, data, runtime, results, work)) as steps:
+            for event in steps:
+                done, total = number * row.steps + event.step, len(students) * row.steps
+                yield StepEvent("validate", done, total, event.metrics, _note(row, seed))
+
+
+def _by_workers(
+    executor: Executor, materials: Materials, rows: Sequence[Row], runtime: Runtime, results: Results
+) -> Generator[StepEvent, None, None]:
+    """Have workers train the students that are left."""
+    keys = [StudentKey(number, seed) for number, row in enumerate(rows) for seed in row.seeds]
+    todo = [(key, _note(rows[key.row], key.seed)) for key in keys if results.get(rows[key.row], key.seed) is None]
+    done, note, metrics = len(keys) - len(todo), "", dict[str, float]()
+    with closing(by_workers(executor, materials, todo, runtime)) as answers:
+        for answer in answers:
+            if answer is not None:
+                key, result = answer
+                results.add(rows[key.row], key.seed, result)
+                done, note, metrics = done + 1, _note(rows[key.row], key.seed), {"top1": result["last"]}
+            yield StepEvent("validate", done * rows[0].steps, len(keys) * rows[0].steps, metrics, note)
+
+
+def _note(row: Row, seed: int) -> str:
+    of_all = f"{seed - row.config.seed + 1}/{row.config.seeds}"
+    return f"{row.images} + {row.labels}, {row.student}, seed {of_all}"
 
 
 def _train(
@@ -133,10 +174,11 @@ STUDENTS = "students.json"
 
 
 class Results:
-    """Accuracies of finished students, kept in `students.json` if there is a folder."""
+    """Accuracies of finished students, kept in `students.json` if there is a folder, in the order of the rows."""
 
-    def __init__(self, work: storage.Work) -> None:
+    def __init__(self, work: storage.Work, rows: Sequence[Row]) -> None:
         self._work = work
+        self._order = [self.key(row, seed) for row in rows for seed in row.seeds]
         self._done: dict[str, dict[str, float]] = work.read_json(STUDENTS)
 
     @staticmethod
@@ -151,7 +193,7 @@ class Results:
     def add(self, row: Row, seed: int, result: dict[str, float]) -> None:
         """Keep a result."""
         self._done[self.key(row, seed)] = result
-        self._work.write_json(STUDENTS, self._done)
+        self._work.write_json(STUDENTS, {key: self._done[key] for key in self._order if key in self._done})
 
     def of(self, row: Row) -> list[dict[str, float]]:
         """The results of all students of a row, by seed; every one is finished."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
@@ -47,13 +48,20 @@ class PipelinePanel(LivePanel):
         recipe: settings of all stages.
         data: the dataset where it is loaded already.
         runtime: device and precision; the best there is by default.
+        executor: whose workers recover, relabel and train students; see `work.Workers`.
         name: see `LivePanel`.
     """
 
     def __init__(
-        self, recipe: Recipe, *, data: Dataset | None = None, runtime: Runtime | None = None, name: str | None = None
+        self,
+        recipe: Recipe,
+        *,
+        data: Dataset | None = None,
+        runtime: Runtime | None = None,
+        executor: Executor | None = None,
+        name: str | None = None,
     ) -> None:
-        self.bench = Workbench(recipe, data=data, runtime=runtime)
+        self.bench = Workbench(recipe, data=data, runtime=runtime, executor=executor)
         """Recipe and artifacts, without Jupyter."""
         self._from = STAGES[0]
         self.editors: dict[tuple[str, str], Any] = {}

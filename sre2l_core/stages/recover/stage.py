@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from sre2l_core import pictures, storage
-from sre2l_core.artifacts import CondensedSet, Teacher, image_name
+from sre2l_core import storage
+from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
-from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.data import Dataset
 from sre2l_core.events import Listener, StepEvent
 from sre2l_core.groups import Group, plan, stacked
 from sre2l_core.losses import accuracy
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover.by_workers import by_workers
+from sre2l_core.stages.recover.images import Images
 from sre2l_core.stages.recover.loop import Recovery, check_teacher
 from sre2l_core.steps import drive, stepwise
+from sre2l_core.work import threads_of
 
 SAVE_EVERY_SECONDS = 30.0
 
@@ -33,10 +34,14 @@ def recovering(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
     data: Dataset | None = None,
     verifier: Teacher | None = None,
 ) -> Generator[StepEvent, None, CondensedSet]:
-    """The steps of `recover`: a `StepEvent` after every iteration of a batch of groups, and at the end the images."""
+    """The steps of `recover`: a `StepEvent` after every iteration of a batch of groups, and at the end the images.
+
+    With an executor there is one after every batch, and one now and then while they are at work.
+    """
     check_teacher(teacher, config)
     for other in (data, verifier):
         if other is not None:
@@ -45,29 +50,22 @@ def recovering(
     request = {"teacher": teacher.id, "config": config.model_dump(mode="json")}
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
     stack = runtime.stack(len(groups[0]) * spec.resolution**2) if config.stack == "auto" else config.stack
-    how, kept = runtime.how(stack * len(groups[0])), dict[int, Tensor]()
+    how = runtime.how(stack * len(groups[0]), threads_of(executor))
     # How many groups fit may differ from day to day; what was begun goes on as it began.
     with storage.claimed(out, "condensed_set", request, how, adopt=("images_per_pass",), wait=wait) as work:
         if not work.finished:
             batches = stacked(groups, work.how["images_per_pass"] // len(groups[0]))
             with storage.in_background() as do:
-                for number, batch in enumerate(batches):
-                    if work.has(*_names(spec, batch, config)):
-                        continue
-                    recovery = Recovery(teacher, batch, config, runtime=runtime, data=data)
-                    with closing(_resumable(recovery, work, do)) as steps:
-                        for event in steps:
-                            yield _of_all(event, number, len(batches), recovery, verifier)
-                    if out is None:
-                        pixels = [pictures.as_stored(image, config.image_format) for image in recovery.pixels().cpu()]
-                        kept |= zip(recovery.ids, pixels, strict=True)
+                images = Images(work, do, spec, config)
+                options: dict[str, Any] = {"runtime": runtime, "data": data, "verifier": verifier}
+                if executor is not None:
+                    yield from by_workers(executor, teacher, config, batches, images, **options)
+                else:
+                    yield from _one_by_one(teacher, config, batches, images, work, do, **options)
             work.finish({"origin": origin, "spec": spec.to_json()})
         if out is not None:
             return CondensedSet.load(out)
-    label_of = {index: label for group in groups for index, label in zip(group.ids, group.labels, strict=True)}
-    order = sorted(kept)
-    labels = torch.tensor([label_of[index] for index in order])
-    return CondensedSet(torch.stack([kept[index] for index in order]), labels, spec, origin)
+    return CondensedSet(*images.in_memory(), spec, origin)
 
 
 def recover(
@@ -77,6 +75,7 @@ def recover(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    executor: Executor | None = None,
     on_step: Listener | None = None,
     data: Dataset | None = None,
     verifier: Teacher | None = None,
@@ -89,7 +88,9 @@ def recover(
         runtime: device and precision; the best there is by default.
         out: folder of the condensed set. Finished groups are written as they come, and calling again continues.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
-        on_step: called with a `StepEvent` after every step.
+        executor: whose workers recover batches of groups; see `work.Workers`. The same images come out as without one,
+            where this process uses as many threads as each of them does.
+        on_step: called with a `StepEvent` after every step, with an executor after every batch.
         data: real data, needed by starts other than noise; compared with what the teacher knows in any case.
         verifier: another classifier of the same classes and size; its accuracy on the whole images is reported every
             100 steps.
@@ -100,9 +101,30 @@ def recover(
     Raises:
         DataError: if data or verifier have other classes than the teacher, or another resolution.
     """
-    return drive(
-        recovering(teacher, config, runtime=runtime, out=out, wait=wait, data=data, verifier=verifier), on_step
-    )
+    options: dict[str, Any] = {"executor": executor, "data": data, "verifier": verifier}
+    return drive(recovering(teacher, config, runtime=runtime, out=out, wait=wait, **options), on_step)
+
+
+def _one_by_one(
+    teacher: Teacher,
+    config: RecoverConfig,
+    batches: Sequence[Sequence[Group]],
+    images: Images,
+    work: storage.Work,
+    do: Callable[..., None],
+    *,
+    runtime: Runtime,
+    data: Dataset | None,
+    verifier: Teacher | None,
+) -> Iterator[StepEvent]:
+    """Recover the batches that are not there yet, in this process; a state of the one under way is saved."""
+    for number, batch in enumerate(batches):
+        if images.has(batch):
+            continue
+        recovery = Recovery(teacher, batch, config, runtime=runtime, data=data)
+        with closing(_resumable(recovery, images, work, do)) as steps:
+            for event in steps:
+                yield _of_all(event, number, len(batches), recovery, verifier)
 
 
 def _of_all(event: StepEvent, number: int, batches: int, recovery: Recovery, verifier: Teacher | None) -> StepEvent:
@@ -114,33 +136,19 @@ def _of_all(event: StepEvent, number: int, batches: int, recovery: Recovery, ver
     return StepEvent("recover", number * event.total + event.step, batches * event.total, metrics, note)
 
 
-def _names(spec: DatasetSpec, batch: Sequence[Group], config: RecoverConfig) -> Iterator[str]:
-    """The files that a batch of groups leaves."""
-    every, steps = config.snapshot_every, config.steps
-    shown = {*range(every, steps, every), steps} if every else ()
-    for group in batch:
-        for index, label in zip(group.ids, group.labels, strict=True):
-            yield image_name(spec, index, label, config.image_format)
-            yield from (_snapshot_name(step, index) for step in shown)
-
-
-def _snapshot_name(step: int, index: int) -> str:
-    return f"snapshots/{step:06d}/{index:08d}.png"
-
-
-def _resumable(recovery: Recovery, work: storage.Work, do: Callable[..., None]) -> Generator[StepEvent, None, None]:
-    """Step to the end and write the images; continue a saved state, and save one now and then and when interrupted."""
+def _resumable(
+    recovery: Recovery, images: Images, work: storage.Work, do: Callable[..., None]
+) -> Generator[StepEvent, None, None]:
+    """Step to the end and keep the images; continue a saved state, and save one now and then and when interrupted."""
     state = work.state()
     if state is not None and state["images"] == recovery.ids:
         recovery.load_state_dict(state)
-    saved, spec, form = time.monotonic(), recovery.teacher.spec, recovery.config.image_format
+    saved = time.monotonic()
     try:
         while not recovery.done:
             yield recovery.step()
-            while recovery.snapshots:
-                step, images = recovery.snapshots.pop(0)
-                for index, pixels in zip(recovery.ids, images, strict=True):
-                    do(work.write, _snapshot_name(step, index), pictures.write, pixels, "png")
+            images.keep_snapshots(recovery.ids, recovery.snapshots)
+            recovery.snapshots.clear()
             if work.folder is not None and time.monotonic() - saved > SAVE_EVERY_SECONDS:
                 do(_save_state, work, recovery.state_dict(), recovery.ids)
                 saved = time.monotonic()
@@ -148,8 +156,7 @@ def _resumable(recovery: Recovery, work: storage.Work, do: Callable[..., None]) 
         if work.folder is not None and not recovery.done:
             do(_save_state, work, recovery.checked, recovery.ids)
         raise
-    for index, label, pixels in zip(recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu(), strict=True):
-        do(work.write, image_name(spec, index, label, form), pictures.write, pixels, form)
+    images.keep(recovery.ids, recovery.targets.tolist(), recovery.pixels().cpu())
 
 
 def _save_state(work: storage.Work, state: Mapping[str, Any], ids: list[int]) -> None:

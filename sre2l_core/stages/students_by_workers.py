@@ -1,0 +1,80 @@
+"""Validation by workers: a student is a unit, from a fresh network to its accuracies."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Generator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import replace
+from typing import NamedTuple
+
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.config import ValidateConfig
+from sre2l_core.data import Dataset
+from sre2l_core.errors import WorkError
+from sre2l_core.runtime import Runtime
+from sre2l_core.stages.labels import LabelSource, LiveLabels, SoftLabels
+from sre2l_core.stages.rows import grid
+from sre2l_core.storage import Piece
+from sre2l_core.work import Shared, Unit, run_units
+
+
+class Materials(NamedTuple):
+    """What every student needs: the arguments of `validate`."""
+
+    condensed: CondensedSet
+    labels: LabelSource
+    data: Dataset
+    config: ValidateConfig
+    teacher: Teacher | None
+
+
+class StudentKey(NamedTuple):
+    """Which student: number of its row in the grid, and its seed."""
+
+    row: int
+    seed: int
+
+
+Answer = tuple[StudentKey, dict[str, float]]
+
+
+def by_workers(
+    executor: Executor, materials: Materials, students: Sequence[tuple[StudentKey, str]], runtime: Runtime
+) -> Generator[Answer | None, None, None]:
+    """Have workers train students, given with what they are called; each with its result, None while none is done."""
+    labels = materials.labels
+    if isinstance(labels, SoftLabels):  # workers may have been started in another folder
+        shards = [replace(s, path=s.path.absolute()) if isinstance(s, Piece) else s for s in labels.shards]
+        materials = materials._replace(labels=replace(labels, shards=shards))
+    shared = Shared.of(materials)
+    units = (Unit(note, train_student, (shared, key)) for key, note in students)
+    with closing(run_units(units, executor, runtime)) as answers:
+        for answer in answers:
+            yield answer and (answer[0].args[1], answer[1])
+
+
+def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) -> dict[str, float]:
+    """One unit: a student learns and is tested."""
+    labels = materials.labels
+    if isinstance(labels, LiveLabels):
+        labels.runtime = runtime
+    if isinstance(labels, SoftLabels):
+        check_within_reach(labels)
+    condensed, _, data, config, teacher = materials
+    rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
+    student = rows[key.row].begin(key.seed, data, runtime)
+    for _ in student:
+        pass
+    return student.result()
+
+
+def check_within_reach(labels: SoftLabels) -> None:
+    """Raise `WorkError` in a worker that does not see the folder of stored labels."""
+    first = labels.shards[0]
+    if isinstance(first, Piece) and not first.path.exists():
+        raise WorkError(
+            f"the worker {platform.node()} does not see {first.path}: it needs the folder of stored labels under the "
+            "same path, or labels that are made on the fly."
+        )

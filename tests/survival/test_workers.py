@@ -1,0 +1,191 @@
+"""Kills while workers are at work: of a process of a pool, the driver, a Dask worker, the scheduler: the same bytes."""
+
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import attacks
+import pytest
+import torch
+from distributed import Client
+from waiting import until
+
+from sre2l_core import storage
+from sre2l_core.__main__ import main
+
+STAGES = {
+    "recover": "--ipc 12 --group-images 1 --steps 60 --snapshot-every 20",
+    "relabel": "--epochs 24",
+    "validate": "--seeds 3 --students convnet --epochs 6 --against random",
+}
+DONE = {"recover": "images/*/*.png", "relabel": "labels/*.safetensors", "validate": "students.json"}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Return a function that has what a stage makes in one process of one thread that nobody disturbs, in a folder."""
+    place = tmp_path_factory.mktemp("alone")
+    finish("squeeze", *shlex.split("--preset digits/smoke --resolution 8 --device cpu"), "--out", place / "teacher")
+
+    def made(stage):
+        for name in list(STAGES)[: list(STAGES).index(stage) + 1]:
+            finish(*command(name, place), "--out", place / name)
+        return place
+
+    return made
+
+
+def command(stage, place):
+    """The command of a stage without its folder."""
+    made_from = {"--teacher": place / "teacher", "--condensed": place / "recover", "--labels": place / "relabel"}
+    needed = {"recover": 1, "relabel": 2, "validate": 3}[stage]
+    folders = [str(word) for pair in list(made_from.items())[:needed] for word in pair]
+    return [stage, *folders, "--preset", "digits/smoke", "--device", "cpu", *shlex.split(STAGES[stage])]
+
+
+def finish(*words):
+    """Run a command to its end, with as many threads as workers use."""
+    assert torch.get_num_threads() == 1
+    assert main([*map(str, words)]) == 0
+
+
+def contents(folder):
+    """Name -> bytes of a finished artifact, its manifest too: it names threads and versions, never who computed."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def children(process):
+    """Processes that a process began, without the tracker of its resources."""
+    words = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in _children_of(process.pid)}
+    return [pid for pid, line in words.items() if b"spawn_main" in line]
+
+
+def _children_of(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def written(out, stage):
+    """Pieces of finished units: path -> which file it is, and when it was written."""
+    found = [path for path in out.glob(DONE[stage]) if stage != "recover" or unit_is_whole(out, int(path.stem) // 2)]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+def unit_is_whole(out, number):
+    """Whether a batch of two images and their three snapshots each are all there."""
+    return all(
+        len([*out.glob(f"images/*/{index:08d}.png"), *out.glob(f"snapshots/*/{index:08d}.png")]) == 4
+        for index in (2 * number, 2 * number + 1)
+    )
+
+
+def attack(stage, place, out, workers, strike, expected):
+    """Begin a stage by workers, strike after its first results, and return what the driver said of it."""
+    with attacks.start(*command(stage, place), "--out", out, *workers) as process:
+        until(lambda: written(out, stage) or process.poll() is not None, within=300)
+        strike(process)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == expected, said
+    assert "Traceback" not in said, said
+    return said
+
+
+def goes_on(stage, place, out, workers=()):
+    """The same command finishes with the same bytes, and what was finished is not made again."""
+    before = written(out, stage) if stage != "validate" else {}
+    finish(*command(stage, place), "--out", out, *workers)
+    storage.verify(out)
+    assert contents(out) == contents(place / stage)
+    after = written(out, stage)
+    assert {path: after[path] for path in before} == before
+
+
+POOL = ("--workers", "2")
+
+
+@pytest.mark.parametrize(
+    "stage", ["recover", *(pytest.param(s, marks=pytest.mark.soak) for s in ("relabel", "validate"))]
+)
+def test_a_process_of_the_pool_is_killed(stage, alone, tmp_path):
+    def strike(process):
+        os.kill(random.Random(0).choice(children(process)), signal.SIGKILL)
+
+    said = attack(stage, alone(stage), tmp_path / "out", POOL, strike, 2)
+    assert re.search(r"error: .*: the executor takes no more work .*is kept; the same command goes on", said)
+    goes_on(stage, alone(stage), tmp_path / "out", POOL)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("number", "status"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGINT", 130)])
+def test_the_driver_is_stopped(number, status, stage, alone, tmp_path):
+    def strike(process):
+        workers.extend(children(process))
+        process.send_signal(getattr(signal, number))
+
+    workers = []
+    attack(stage, alone(stage), tmp_path / "out", POOL, strike, status)
+    assert workers
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), within=20)
+    goes_on(stage, alone(stage), tmp_path / "out")  # by one process what two began
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", STAGES)
+def test_any_number_of_workers_makes_the_same(stage, alone, tmp_path):
+    for workers in ("1", "2"):
+        goes_on(stage, alone(stage), tmp_path / workers, ("--workers", workers))
+
+
+@pytest.mark.soak
+def test_a_whole_run_by_workers_is_that_of_one_process(tmp_path):
+    assert torch.get_num_threads() == 1
+    for name, workers in {"alone": (), "shared": POOL}.items():
+        assert main([*attacks.RUN, "--store-labels", "--out", str(tmp_path / name), *workers]) == 0
+    alone, shared = (attacks.contents(tmp_path / name) for name in ("alone", "shared"))
+    logs = [made.pop("log.csv") for made in (alone, shared)]
+    assert shared == alone
+    assert all(log.startswith(b"stage,note,step,metric,value") for log in logs)
+
+
+@contextmanager
+def dask(tmp_path):
+    """A scheduler and two workers, each a process; its address, and the processes."""
+    options = {"env": attacks.ENVIRONMENT, "cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    program, port = [sys.executable, "-m", "dask"], tmp_path / "scheduler.json"
+    scheduler = [*program, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", port]
+    worker = [*program, "worker", "--scheduler-file", port, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    processes = [subprocess.Popen([*map(str, words)], **options) for words in (scheduler, worker, worker)]
+    try:
+        until(lambda: port.exists() and port.read_text().endswith("}"), within=120)
+        address = re.search(r'"address": "([^"]+)"', port.read_text())[1]
+        with Client(address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+        yield address, processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_dask_worker_is_killed_and_others_go_on(stage, alone, tmp_path):
+    with dask(tmp_path) as (address, processes):
+        attack(stage, alone(stage), tmp_path / "out", ("--scheduler", address), lambda _: processes[-1].kill(), 0)
+    goes_on(stage, alone(stage), tmp_path / "out")  # nothing is left to do
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_scheduler_is_killed(stage, alone, tmp_path):
+    with dask(tmp_path) as (address, processes):
+        said = attack(stage, alone(stage), tmp_path / "out", ("--scheduler", address), lambda _: processes[0].kill(), 2)
+    assert "is kept; the same command goes on with what is left" in said
+    goes_on(stage, alone(stage), tmp_path / "out", POOL)
