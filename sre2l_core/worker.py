@@ -43,6 +43,11 @@ class State(StrEnum):
         return self in (State.STOPPED, State.FINISHED, State.FAILED)
 
     @property
+    def rests(self) -> bool:
+        """Whether the stage is there and nobody is at work on it: others may use its network."""
+        return self.over or self is State.PAUSED
+
+    @property
     def busy(self) -> bool:
         """Whether the run was started and is not over."""
         return self is not State.IDLE and not self.over

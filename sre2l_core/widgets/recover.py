@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,16 @@ from sre2l_core import starts
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
-from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import encode
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.terms import all_terms
 from sre2l_core.widgets.recovery.charts import Charts, at_step, in_words, losses_chart
-from sre2l_core.widgets.recovery.choosers import Choosers, Timeline
+from sre2l_core.widgets.recovery.choosers import Timeline
+from sre2l_core.widgets.recovery.chosen import ChosenPanel
 from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, small
-from sre2l_core.widgets.recovery.panel import IMAGES, fitting, own_copy
-from sre2l_core.widgets.recovery.session import SessionPanel
+from sre2l_core.widgets.recovery.panel import IMAGES
 from sre2l_core.widgets.recovery.view import ROW, RecoveryView
 
 WIDTH = 510
@@ -41,7 +40,7 @@ class StudioFrame:
     numbers: str
 
 
-class RecoverStudio(SessionPanel):
+class RecoverStudio(ChosenPanel):
     """Recover images and change what can be changed while they appear.
 
     Every slider is an attribute of the field's name; `only_classes`, `teacher` and `watched` (the image whose crop is
@@ -70,57 +69,17 @@ class RecoverStudio(SessionPanel):
         weights = [term.weight for term in all_terms().values() if term.weight]
         self.LIVE = ("crop_scale", "lr", *weights, "first_bn_multiplier", "steps", "roll")
         self.CONTROLS = (*self.LIVE, "ipc", "init")
-        self._teachers = {teacher.backbone: teacher} if isinstance(teacher, Teacher) else dict(teacher)
-        self._chosen, first = next(iter(self._teachers.items()))
         self._live: StudioFrame | None = None
         self._start: list[tuple[int, Tensor]] = []
         self._cursor: int | None = None
-        config = fitting(config or RecoverConfig(ipc=1, steps=300), first.spec)
+        config = config or RecoverConfig(ipc=1, steps=300)
         config = config.but(ipc=min(config.ipc, IMAGES), steps=max(1, config.steps))
-        super().__init__(first, config, self._views(), folder=folder, data=data, runtime=runtime, name=name)
-        self._show_config()
+        super().__init__(teacher, config, self._views(), folder=folder, data=data, runtime=runtime, name=name)
 
     @property
     def recovery(self) -> Recovery | None:
         """Of the present run: read its images, changes or state at any time."""
         return self.stage if isinstance(self.stage, Recovery) else None
-
-    @property
-    def teacher(self) -> Teacher:
-        """The panel's own copy of the chosen teacher; set it by name."""
-        return self._own_teacher
-
-    @teacher.setter
-    def teacher(self, name: str) -> None:
-        if name not in self._teachers:
-            raise unknown("teacher", name, self._teachers)
-        with self._lock:
-            if self.busy:
-                raise ConfigError("the teacher cannot change while a recovery runs: stop it first")
-            before, self._own_teacher = self.teacher.spec, own_copy(self._teachers[name])
-            self._chosen, spec = name, self.teacher.spec
-            if spec.classes != before.classes:
-                self.config = self.config.but(only_classes=None)
-            self.config = fitting(self.config, spec)
-            self._show_config()
-            if not self.reset():
-                self._guarded(self.clear)
-
-    @property
-    def only_classes(self) -> tuple[str, ...]:
-        """Class ids that are recovered; may be set between runs."""
-        return self.config.only_classes or ()
-
-    @only_classes.setter
-    def only_classes(self, ids: Iterable[str]) -> None:
-        ids = tuple(ids)
-        if not ids:
-            raise ConfigError("choose at least one class")
-        fitting(self.config.but(only_classes=ids), self.teacher.spec)  # or an unknown class would stop the next run
-        with self._lock:
-            if self.busy:
-                raise ConfigError("the classes cannot change while a recovery runs: stop it first")
-            self.change(only_classes=ids, group_size=len(ids))
 
     @property
     def watched(self) -> int:
@@ -196,29 +155,14 @@ class RecoverStudio(SessionPanel):
         self._watched = ipywidgets.BoundedIntText(1, 1, 1, description="watch image", layout={"width": "160px"})
         self._watched.style.description_width = "92px"
         crop = self._view.beside(self._watched.add_class("sre-watched"))
-        self._choosers, self._timeline = Choosers(list(self._teachers)), Timeline()
-        self._teacher, self._classes = self._choosers.teacher, self._choosers.tags
-        self.listen(self._teacher, self._choose_teacher, "name")
-        self.listen(self._classes, self._choose_classes, "tags", self._choosers.said)
+        self._timeline = Timeline()
         self.listen(self._timeline.slider, self._go_to, "moment")
         self.listen(self._watched, self._watch, "image")
         return [
-            self._choosers,
             ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"}),
             self._timeline,
             self._charts,
         ]
-
-    def _choose_teacher(self, name: str) -> None:
-        self.teacher = name
-
-    def _choose_classes(self, tags: Sequence[str]) -> None:
-        self.only_classes = self._choosers.ids(tags)
-
-    def _show_config(self) -> None:
-        super()._show_config()
-        with self.moved_by_code():
-            self._choosers.show(self._chosen, self.teacher.spec, self.only_classes)
 
     @property
     def _snapshots(self) -> Sequence[Moment] | list[tuple[int, Tensor]]:
@@ -263,8 +207,3 @@ class RecoverStudio(SessionPanel):
         self._view.show(frame.images)
         self._charts.show(frame.losses, frame.images.distances)
         self._numbers.say(frame.numbers)
-
-    def _render(self) -> None:
-        if not self._closed:
-            self._choosers.enable(not self.busy)
-        super()._render()

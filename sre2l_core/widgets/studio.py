@@ -30,7 +30,6 @@ from sre2l_core.widgets.recovery.panel import fitting, own_copy
 from sre2l_core.widgets.recovery.script import Script
 from sre2l_core.widgets.recovery.view import ROW, titled
 from sre2l_core.widgets.student_bench import StudentBench
-from sre2l_core.worker import State
 
 STUDENT_EPOCHS, STUDENT_SEEDS = 100, 3
 """Budget of a student until somebody chooses another."""
@@ -205,7 +204,7 @@ class Studio(RecoverStudio):
                 self._guarded(lambda: self._pick(point - real))
             return None
         self._opened = False  # or the next frame would show an image again
-        if self._rests:
+        if self.state.rests:
             seen = closeup(self.teacher, moment.image(point), int(moment.labels[point]), runtime=self._runtime)
             self._inspector.show(seen, self.teacher.spec, f"Point {point}: {self._map.describe(point)}")
         return None
@@ -218,13 +217,8 @@ class Studio(RecoverStudio):
     def _look_closely(self) -> None:
         """Open the watched image as it is shown; a run that goes on does so with its next frame."""
         moment = self._map.moment
-        if self._opened and moment is not None and self._rests:
+        if self._opened and moment is not None and self.state.rests:
             self._inspect(*self._seen(moment))
-
-    @property
-    def _rests(self) -> bool:
-        """Whether the network is at nobody's work."""
-        return self.state.over or self.state is State.PAUSED
 
     def _seen(self, moment: MapMoment) -> tuple[Closeup, list[tuple[Tensor, str]]]:
         """The watched image, and the real ones that are nearest to it on this map."""

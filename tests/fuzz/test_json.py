@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import copy
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 
 import pytest
 import torch
-from attacks import RUN
 from fuzzing import NONSENSE, answer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sre2l_core import files, storage
-from sre2l_core.__main__ import main
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data.folders import written_here
@@ -27,15 +23,6 @@ from sre2l_core.stages.recover import replay
 LOADERS = {"teacher": Teacher.load, "condensed": CondensedSet.load, "labels": SoftLabels.load, "score": Score.load}
 PARTS = st.sampled_from(sorted(LOADERS))
 FEW = settings(max_examples=max(10, settings().max_examples // 2))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run."""
-    folder = tmp_path_factory.mktemp("run") / "run"
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        assert main([*RUN, "--out", str(folder)]) == 0
-    return folder
 
 
 def places(tree, path=()):

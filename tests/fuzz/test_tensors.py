@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 
 import pytest
 import torch
-from attacks import RUN
 from fuzzing import answer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
 from sre2l_core import files, storage
-from sre2l_core.__main__ import main
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig, RelabelConfig, SqueezeConfig
 from sre2l_core.data import decode
@@ -36,15 +32,6 @@ CHANGES = {
     "last": lambda tensor, draw: torch.cat([tensor.flatten()[:-1], torch.tensor([torch.nan])]).view(tensor.shape),
 }
 FEW = settings(max_examples=max(10, settings().max_examples // 4))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run."""
-    folder = tmp_path_factory.mktemp("run") / "run"
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        assert main([*RUN, "--out", str(folder)]) == 0
-    return folder
 
 
 @st.composite
