@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import SoftFileLock, Timeout
@@ -16,6 +17,9 @@ from sre2l_core.files import content_of
 LOCK = ".lock"
 _PATIENCE, _POLL = 0.5, 0.1
 """Seconds to try: a lock left by a dead process of this machine is taken over meanwhile."""
+_SELF = "this very process"
+_EMPTY_FOR = 2.0
+"""Seconds after which a lock without a name is that of a process killed between making and signing it."""
 
 
 @contextmanager
@@ -35,8 +39,14 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
     lock = SoftFileLock(folder / LOCK, thread_local=False)  # a stage may be closed by another thread
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=-1 if wait else _PATIENCE, poll_interval=_POLL)
-    except (Timeout, RuntimeError):  # RuntimeError: to wait for oneself would last for ever
+        while not lock.is_locked:
+            _clear_unsigned(folder / LOCK)
+            try:
+                lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
+            except Timeout:
+                if not wait or holder(folder).startswith(_SELF):  # to wait for oneself would last for ever
+                    raise
+    except (Timeout, RuntimeError):
         raise InUseError(
             f"{folder} is in use: {holder(folder) or 'somebody works there'}. Wait for that to end (--wait does), or "
             f"choose another --out. If it is gone without a trace, delete {folder / LOCK} and run the same command."
@@ -49,6 +59,29 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
         lock.release()
 
 
+def _clear_unsigned(lock: Path) -> None:
+    """Delete a lock that stays empty: the library cannot tell whose it is, and would wait for ever."""
+    if (empty := _empty(lock)) is None:
+        return
+    deadline = time.monotonic() + _EMPTY_FOR
+    while time.monotonic() < deadline:
+        time.sleep(_POLL)
+        if _empty(lock) != empty:  # signed by now, or gone
+            return
+    with suppress(Timeout), SoftFileLock(f"{lock}.unsigned", timeout=_PATIENCE):  # of several who wait only one deletes
+        if _empty(lock) == empty:
+            lock.unlink(missing_ok=True)
+
+
+def _empty(lock: Path) -> tuple[int, int] | None:
+    """What tells an empty file from another; None where there is none."""
+    try:
+        found = lock.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) and not found.st_size else None
+
+
 def holder(folder: Path) -> str:
     """Who works in a folder, in words; empty where nobody does."""
     try:
@@ -57,5 +90,5 @@ def holder(folder: Path) -> str:
     except (OSError, ValueError):
         return ""
     pid, host, *_ = [*lines, "?", "?"]
-    who = "this very process" if pid == str(os.getpid()) else f"process {plain(pid) or '?'}"
+    who = _SELF if pid == str(os.getpid()) else f"process {plain(pid) or '?'}"
     return f"{who} on {plain(host.partition('?')[0]) or 'an unknown host'} works there since {since}"

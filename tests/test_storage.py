@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -114,6 +115,22 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
     assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == 9
     assert (tmp_path / storage.LOCK).exists()
     assert claim(tmp_path, {}) is False
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_lock_that_nobody_signed_is_taken_over(tmp_path, wait):
+    """Of a process killed between making the file and writing its number into it."""
+    (tmp_path / storage.LOCK).touch()
+    assert claim(tmp_path, {}, wait=wait) is False
+    assert not list(tmp_path.glob(".lock*"))
+
+
+def test_a_lock_that_is_being_signed_is_left_alone(tmp_path):
+    (tmp_path / storage.LOCK).touch()
+    threading.Timer(0.5, (tmp_path / storage.LOCK).write_text, ["77\nelsewhere\n"]).start()
+    with pytest.raises(InUseError, match="process 77 on elsewhere"):
+        claim(tmp_path, {})
+    assert (tmp_path / storage.LOCK).read_text() == "77\nelsewhere\n"
 
 
 def test_the_lock_of_another_machine_is_named_and_may_be_deleted(tmp_path):
