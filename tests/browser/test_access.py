@@ -16,7 +16,8 @@ axe = pytest.importorskip("axe_playwright_python.base", reason="axe is missing: 
 pytestmark = lab_page.MARKS
 TOP = ".sre-panel:not(.sre-panel .sre-panel)"
 """A panel that is not part of another."""
-PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
+PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control", "BoundsPanel")]
+"""Those that run something."""
 MADE = f"""
 import sys
 from pathlib import Path

@@ -16,7 +16,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip in
 pytestmark = lab_page.MARKS
 TOP = ".sre-panel:not(.sre-panel .sre-panel)"
 """A panel that is not part of another."""
-PANELS = [name for name in widgets.__all__ if name not in ("LivePanel", "control")]
+PANELS = [name for name in widgets.__all__ if name not in ("BoundsPanel", "LivePanel", "control")]
 MADE = f"""
 %matplotlib inline
 import sys

@@ -50,5 +50,5 @@ def test_from_a_click_to_a_student(lab: str) -> None:
         folder.fill("/proc/nobody/may/write/here")
         folder.press("Enter")
         studio.locator(".sre-save").click()
-        expect(studio.locator(".sre-error").first).to_contain_text("/proc/nobody")
+        expect(studio.locator(".sre-save + * ~ .sre-said")).to_contain_text("cannot write there")
         assert not notebook.complaints
