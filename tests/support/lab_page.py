@@ -173,12 +173,23 @@ class Page:
     def drag(self, handle: Any, by: int) -> None:
         """Move a slider's handle with the mouse."""
         handle.scroll_into_view_if_needed()
-        box = handle.bounding_box()
+        box = self._at_rest(handle)
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         self.page.mouse.move(x + by, y, steps=8)
         self.page.mouse.up()
+
+    def _at_rest(self, element: Any) -> Any:
+        """Where an element is when nothing above it grows any more; ten seconds at most."""
+        seen = [element.bounding_box()]
+
+        def rests() -> bool:
+            seen.append(element.bounding_box())
+            return len(seen) > 4 and seen[-1] == seen[-2] == seen[-3] is not None
+
+        self.until(rests)
+        return seen[-1]
 
     def picture(self, name: str) -> None:
         """Keep a screenshot where SRE2L_SCREENSHOTS names a folder."""
