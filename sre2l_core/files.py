@@ -204,6 +204,16 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else path.rglob("*")
+    total = 0
+    for file in files:
+        with suppress(OSError):  # gone meanwhile
+            total += 0 if file.is_symlink() or not file.is_file() else file.stat().st_size
+    return total
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file; an empty text for what cannot be read or is no file: a pipe would be waited for."""
     try:

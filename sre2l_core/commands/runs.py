@@ -119,9 +119,9 @@ def listed(listing: Listing) -> Iterator[str]:
 
 def unneeded(listing: Listing) -> str:
     """What no run needs, and its size; nothing where all is needed."""
+    from sre2l_core.files import size_of
     from sre2l_core.manifests import few
     from sre2l_core.runs.inspect import in_bytes
-    from sre2l_core.runs.parts import size_of
 
     parts, strays = listing.unneeded(), listing.strays()
     if not parts and not strays:

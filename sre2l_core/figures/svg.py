@@ -139,6 +139,12 @@ def data_url(image: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(encoded(image, 'png')).decode()}"
 
 
+def picture_tag(image: Image.Image, side: int, words: str) -> str:
+    """A square picture for a page, pixel by pixel, with words for those who cannot see it."""
+    size = f"width: {side}px; height: {side}px"
+    return f'<img class="sre-pixels" style="{size}" alt="{html.escape(words)}" src="{data_url(image)}">'
+
+
 class Axis:
     """From data to CSS pixels.
 

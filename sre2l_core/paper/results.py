@@ -16,7 +16,7 @@ from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import SRe2LError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.paper.entry import Budget, Claim, Entry
-from sre2l_core.runs.difference import Difference
+from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
 
@@ -167,6 +167,4 @@ def run(
 
 
 def _mean_std(values: tuple[float, ...] | None) -> str:
-    if not values:
-        return "failed"
-    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{mean(values):.1f}"
+    return with_spread(values) if values else "failed"

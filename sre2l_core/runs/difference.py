@@ -1,4 +1,4 @@
-"""How far two rows lie apart, and how sure that is."""
+"""What repetitions gave: mean and spread of a row, how far two lie apart, and how sure that is."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ class Difference:
         if self.n < 2:
             return f"{self.mean:+.1f} (a single run each)"
         return f"{self.mean:+.1f} ± {self.error:.1f} (95 % interval {self.low:+.1f} to {self.high:+.1f}, n = {self.n})"
+
+
+def with_spread(values: Sequence[float]) -> str:
+    """Mean ± sample standard deviation; a single value alone."""
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{mean(values):.1f}"

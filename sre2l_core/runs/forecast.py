@@ -10,10 +10,9 @@ from statistics import mean
 from sre2l_core.errors import SRe2LError
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.notes import Note
-from sre2l_core.runs.parts import Part
+from sre2l_core.runs.parts import STAGE, Part
 from sre2l_core.runs.store import PARTS, Store
-
-STAGE = {"teacher": "squeeze", "condensed": "recover", "labels": "relabel", "score": "validate"}
+from sre2l_core.stages.rows import rows_of_a_network
 
 
 @dataclass
@@ -93,8 +92,7 @@ def _alike(kind: str, recipe: Recipe) -> tuple[object, ...]:
 def _work(kind: str, recipe: Recipe) -> float:
     """What the time of a stage grows with."""
     ipc, students = recipe.recover.ipc, recipe.validate
-    rows = 1 + students.hard_labels + sum(1 if name == "full" else 2 for name in students.against)
-    trained = students.epochs * students.seeds * rows
+    trained = students.epochs * students.seeds * rows_of_a_network(students)
     work = {
         "teacher": recipe.squeeze.epochs,
         "condensed": ipc * recipe.recover.steps,

@@ -13,6 +13,7 @@ from sre2l_core.artifacts import Score, StoredImages, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError, plain
+from sre2l_core.files import size_of
 from sre2l_core.manifests import strangers
 from sre2l_core.stages.labels import SoftLabels
 
@@ -69,7 +70,7 @@ def _artifact(folder: Path) -> Iterator[str]:
         return
     body = storage.read_manifest(folder)
     count = storage.verify(folder)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = size_of(folder)
     files = f"{count} file{'s' * (count != 1)}"
     yield f"{folder}: {body['kind'].replace('_', ' ')}, {files}, {in_bytes(size)}, all hashes match"
     yield "  made with " + ", ".join(f"{name} {number}" for name, number in body["versions"].items())

@@ -21,7 +21,7 @@ from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runtime import Runtime, memory_of_passes, wait_for
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.recover import Recovery
-from sre2l_core.stages.rows import FULL, baselines
+from sre2l_core.stages.rows import rows_of_a_network
 from sre2l_core.stages.students import CondensedLesson
 from sre2l_core.stages.training import Trainer
 
@@ -82,8 +82,7 @@ class Scale:
     @property
     def students(self) -> int:
         """To train of each network, over all rows and seeds."""
-        config = self.recipe.validate
-        return (1 + config.hard_labels + 2 * len(baselines(config)) + (FULL in config.against)) * config.seeds
+        return rows_of_a_network(self.recipe.validate) * self.recipe.validate.seeds
 
 
 class Measurements:

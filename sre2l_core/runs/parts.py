@@ -12,7 +12,9 @@ from typing import Any
 from sre2l_core import storage
 from sre2l_core.artifacts import Score
 from sre2l_core.errors import ArtifactError
+from sre2l_core.files import size_of
 from sre2l_core.presets.recipe import flat
+from sre2l_core.runs.difference import with_spread
 from sre2l_core.runs.store import PARTS
 
 
@@ -104,8 +106,7 @@ def headline(score: Score) -> list[str]:
     rows = [row for row in score.rows if (row.data, row.labels) == ("condensed", "soft")]
     texts = []
     for row in rows:
-        middle, spread = row.mean_std()
-        shown = f"{100 * middle:.1f} ± {100 * spread:.1f} %" if len(row.last) > 1 else f"{100 * middle:.1f} %"
+        shown = f"{with_spread([100 * value for value in row.last])} %"
         texts.append(
             f"{row.student} {shown}, n = {len(row.last)}" if len(rows) > 1 else f"{shown}, n = {len(row.last)}"
         )
@@ -118,17 +119,8 @@ def varying(runs: Sequence[Run]) -> list[str]:
     return [name for name in names if any(run.settings.get(name) != runs[0].settings.get(name) for run in runs)]
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    files = [path] if path.is_file() else path.rglob("*")
-    total = 0
-    for file in files:
-        with suppress(OSError):  # gone meanwhile
-            total += 0 if file.is_symlink() or not file.is_file() else file.stat().st_size
-    return total
-
-
-_STAGE = {"teacher": "squeeze", "condensed": "recover", "labels": "relabel", "score": "validate"}
+STAGE = {"teacher": "squeeze", "condensed": "recover", "labels": "relabel", "score": "validate"}
+"""Part -> the stage that makes it."""
 
 
 def settings_of(parts: Sequence[Part]) -> dict[str, Any]:
@@ -141,5 +133,5 @@ def settings_of(parts: Sequence[Part]) -> dict[str, Any]:
             found["data"] = {"data": spec.get("name"), "resolution": spec.get("resolution")}
         if part.kind == "score":
             found.setdefault("relabel", request.get("labels", {}).get("config", {}))
-        found[_STAGE[part.kind]] = request.get("config", {})
+        found[STAGE[part.kind]] = request.get("config", {})
     return flat({stage: fields or {} for stage, fields in found.items()})

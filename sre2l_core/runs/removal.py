@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sre2l_core import storage
 from sre2l_core.errors import ArtifactError, refused
+from sre2l_core.files import size_of
 from sre2l_core.manifests import few, strangers
 from sre2l_core.runs.listing import DELETED, Listing
-from sre2l_core.runs.parts import Part, Run, size_of
+from sre2l_core.runs.parts import Part, Run
 from sre2l_core.runs.store import PARTS
 
 

@@ -14,7 +14,7 @@ from sre2l_core import storage
 from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import ConfigError
 from sre2l_core.presets.recipe import word
-from sre2l_core.runs.difference import Difference
+from sre2l_core.runs.difference import Difference, with_spread
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,9 +53,9 @@ class SweepRow:
     @property
     def shown(self) -> str:
         """As in a table."""
-        if self.mean is None:
+        if not self.values:
             return "failed" if self.failures else "not made"
-        return f"{self.mean:.1f}" if self.std is None else f"{self.mean:.1f} ± {self.std:.1f}"
+        return with_spread([*self.values.values()])
 
     def less(self, other: SweepRow) -> Difference | None:
         """The difference of pairs that share a seed; None where there is none, or others judged."""

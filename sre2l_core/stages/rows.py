@@ -119,6 +119,11 @@ FULL = "full"
 """The name in `against` that is no start: all real images."""
 
 
+def rows_of_a_network(config: ValidateConfig) -> int:
+    """How many rows `grid` has for each network at one temperature."""
+    return 1 + config.hard_labels + sum(1 if name == FULL else 2 for name in config.against)
+
+
 def baselines(config: ValidateConfig) -> list[str]:
     """The starts named in `against`; raises `ConfigError` for a name that is none, naming the nearest."""
     names = [name for name in config.against if name != FULL]

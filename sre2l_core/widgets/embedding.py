@@ -14,8 +14,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures.feature_map import INSET
-from sre2l_core.figures.sheet import sheet
-from sre2l_core.figures.svg import Drawing, data_url
+from sre2l_core.figures.svg import Drawing, picture_tag
 from sre2l_core.pictures import to_pil
 from sre2l_core.runtime import Runtime
 from sre2l_core.studies.live_map import LiveMap, MappedRecovery, first_group
@@ -110,8 +109,7 @@ class EmbeddingPanel(LivePanel):
 
     def picture(self) -> Drawing | None:
         """The map as it is now."""
-        view = self._view.view()
-        return None if view is None else sheet([view], view.title)
+        return None if self._view.moment is None else self._view.drawing()
 
     def build(self) -> Stage:
         """The map of the real images where there is none yet, and a recovery."""
@@ -154,7 +152,6 @@ class EmbeddingPanel(LivePanel):
         if point < 0 or moment is None:
             self._about.value = ""
             return
-        size, source = f"width: {INSET}px; height: {INSET}px", data_url(to_pil(moment.image(point)))
-        image = f'<img class="sre-pixels" style="{size}" alt="the chosen image" src="{source}">'
+        image = picture_tag(to_pil(moment.image(point)), INSET, "the chosen image")
         words = html.escape(self._view.describe(point))
         self._about.value = f'<div class="sre-heading">Point {point}</div>{image}<div class="sre-caption">{words}</div>'

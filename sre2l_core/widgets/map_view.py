@@ -22,6 +22,7 @@ from sre2l_core.widgets.base.spots import Spots
 
 SETS = ("real", "condensed")
 CHOOSER: dict[str, Any] = {"style": {"description_width": "7.5em"}, "layout": {"width": "15em"}}
+LIVE = "The teacher's features, live t-SNE"
 REACH = 15.0
 """CSS pixels of what is clicked to choose a square."""
 STYLE = """<style>
@@ -131,14 +132,19 @@ class MapView(ipywidgets.VBox):
 
     def final(self, seed: int = 0) -> Drawing:
         """Real and recovered images placed together from scratch by scikit-learn (as Figure 7)."""
-        return self._sheet(self._shown().map.final(seed), "t-SNE of the teacher's features, by scikit-learn")
+        return self.drawing(self._shown().map.final(seed), "t-SNE of the teacher's features, by scikit-learn")
 
-    def view(self) -> View | None:
-        """The map as it is now, for a sheet."""
-        if self.moment is None:
-            return None
-        title, notes = "The teacher's features, live t-SNE", ("Dots: real images; squares: condensed ones.",)
-        return View(title, self._feature_map(self.moment.places).drawing(), notes)
+    def drawing(
+        self, places: npt.NDArray[Any] | None = None, title: str = "The teacher's features, live t-SNE"
+    ) -> Drawing:
+        """The map as a picture that stays.
+
+        Args:
+            places: [R + M, 2] of the images; where they are now by default.
+            title: over it.
+        """
+        drawn = self._feature_map(self._shown().places if places is None else places).drawing()
+        return sheet([View(title, drawn, ("Dots: real images; squares: condensed ones.",))], title)
 
     def name(self, label: int) -> str:
         """Readable name of a class."""
@@ -191,7 +197,3 @@ class MapView(ipywidgets.VBox):
             groups, names = [int(index >= real) for index in range(len(labels))], list(SETS)
         titles = [f"{k}: {SETS[k >= real]}, class {self.name(label)}" for k, label in enumerate(labels)]
         return FeatureMap(points[:real], points[real:], groups, names, titles, uid)
-
-    def _sheet(self, points: npt.NDArray[Any], title: str) -> Drawing:
-        view = View(title, self._feature_map(points).drawing(), ("Dots: real images; squares: condensed ones.",))
-        return sheet([view], title)

@@ -14,14 +14,14 @@ from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures.tables import table
-from sre2l_core.runs.difference import Difference
+from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.validate import accuracy_view, lines_of
-from sre2l_core.worker import Stage, State
+from sre2l_core.worker import Stage
 
 COLUMNS = ("#", "images", "T", "n", "students", "condensed (%)", "random real (%)", "difference")
 
@@ -90,7 +90,8 @@ class StudentBench(LivePanel):
         self._curves, self._table = (ipywidgets.HTML().add_class(f"sre-student-{name}") for name in ("curves", "table"))
         super().__init__(config.but(against=("random",), hard_labels=False), [self._curves, self._table], name=name)
         self.start_button.tooltip = "Relabel the images as they are now, and train students on them"
-        self.start_button.layout.width = "15em"
+        self.start_button.layout.width, self._bar.begin = "15em", "Train a student on this"
+        self._render()
 
     def build(self) -> Stage:
         """Label the images as they are now, and begin with fresh students."""
@@ -119,7 +120,7 @@ class StudentBench(LivePanel):
     def _keep(self, stage: Classroom) -> None:
         ours, theirs = (tuple(100 * value for value in row.last) for row in stage.score().rows)
         images = stage.progress[0].images
-        self.trials.append(Trial(self._about, images, self.config.temperature, ours, theirs))
+        self.trials.append(Trial(self._about, images, stage.rows[0].config.temperature, ours, theirs))
         self._draw()
 
     def _draw(self) -> None:
@@ -130,8 +131,8 @@ class StudentBench(LivePanel):
                 f"{trial.temperature:g}",
                 str(trial.count),
                 str(len(trial.condensed)),
-                spread(trial.condensed),
-                spread(trial.random),
+                with_spread(trial.condensed),
+                with_spread(trial.random),
                 html.escape(str(trial.difference)),
             )
             for number, trial in enumerate(self.trials, start=1)
@@ -139,15 +140,3 @@ class StudentBench(LivePanel):
         self._table.value = (
             table(COLUMNS, rows, caption="Top-1 on real images, soft labels, last epoch") if rows else ""
         )
-
-    def _render(self) -> None:
-        super()._render()
-        if not self._closed and self.state is not State.PAUSED and self.state is not State.PAUSING:
-            self.start_button.description = "Train a student on this"
-
-
-def spread(values: tuple[float, ...]) -> str:
-    """Mean ± standard deviation."""
-    from statistics import mean, stdev
-
-    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"

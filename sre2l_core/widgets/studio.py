@@ -71,7 +71,7 @@ class Studio(RecoverStudio):
         folder: str | Path = "runs/studio",
         name: str | None = None,
     ) -> None:
-        self._shown_data, self._per_class, runtime = data, per_class, runtime or Runtime.auto()
+        self._per_class, runtime = per_class, runtime or Runtime.auto()
         self._live_map: LiveMap | None = None
         self._places: list[tuple[int, npt.NDArray[Any]]] = []
         self._script = Script()
@@ -132,7 +132,7 @@ class Studio(RecoverStudio):
         kept = self._live_map
         if kept is None or tuple(kept.labels.unique().tolist()) != labels:
             kept = LiveMap(
-                self.teacher, self._shown_data, labels=labels, per_class=self._per_class, runtime=self._runtime
+                self.teacher, self.bench.data, labels=labels, per_class=self._per_class, runtime=self._runtime
             )
         kept.forget()
         self._live_map = kept

@@ -45,11 +45,14 @@ def button(text: str, icon: str, act: Callable[[], Any], css: str, tooltip: str)
 class RunBar(ipywidgets.HBox):
     """Start, Pause, Stop and Reset, and beside them the state and the progress of the run."""
 
+    begin = "Start"
+    """What the first button says where nothing is paused."""
+
     def __init__(
         self, start: Callable[[], Any], pause: Callable[[], Any], stop: Callable[[], Any], reset: Callable[[], Any]
     ) -> None:
         self.buttons = (
-            button("Start", "play", start, "sre-start", "Start, or go on after a pause"),
+            button(self.begin, "play", start, "sre-start", "Start, or go on after a pause"),
             button("Pause", "pause", pause, "sre-pause", "Pause after the step under way"),
             button("Stop", "stop", stop, "sre-stop", "End here; what was made stays"),
             button("Reset", "undo", reset, "sre-reset", "Stop and go back to the beginning"),
@@ -60,7 +63,7 @@ class RunBar(ipywidgets.HBox):
     def show(self, state: State, event: StepEvent | None) -> None:
         """Offer what is possible in this state, and say how far the run is."""
         start, pause, stop, reset = self.buttons
-        start.description = "Resume" if state in (State.PAUSED, State.PAUSING) else "Start"
+        start.description = "Resume" if state in (State.PAUSED, State.PAUSING) else self.begin
         start.disabled = state in (State.RUNNING, State.STOPPING)
         pause.disabled = state is not State.RUNNING
         stop.disabled = state in (State.IDLE, State.STOPPING) or state.over

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sre2l_core.data import DatasetSpec
 from sre2l_core.figures import bars
-from sre2l_core.figures.svg import data_url
+from sre2l_core.figures.svg import picture_tag
 from sre2l_core.pictures import to_pil
 from sre2l_core.studies.closeup import Closeup
 
@@ -57,14 +57,13 @@ class Inspector(ipywidgets.VBox):
             nearest: real images [C, H, W] uint8 and what they are, the nearest first.
             past: (step, image) earlier in its recovery.
         """
-        names = {index: spec.short_names[index] for index, _ in seen.likeliest()}
-        own = names[seen.label]
+        shares = {spec.short_names[index]: share for index, share in seen.likeliest()}
         chart = bars.bars(
-            {names[index]: share for index, share in seen.likeliest()},
+            shares,
             label=f"what the teacher sees: {title}",
             high=1.0,
             form="{:.1%}",
-            highlight=[name for name in names.values() if name != own],
+            highlight=[name for name in shares if name != spec.short_names[seen.label]],
             width=330,
         )
         parts = [_titled("What the teacher sees", chart)]
@@ -87,7 +86,7 @@ class Inspector(ipywidgets.VBox):
         seen, title, beside = self._shown
         picture = lit(seen) if self.overlay.value else to_pil(seen.pixels)
         words = "the image, large" + (", with what the teacher would change in orange" if self.overlay.value else "")
-        image = f'<div><div class="sre-heading">{html.escape(title)}</div>{_image(picture, SIDE, words)}</div>'
+        image = f'<div><div class="sre-heading">{html.escape(title)}</div>{picture_tag(picture, SIDE, words)}</div>'
         self._page.value = (
             f'<div style="display: flex; flex-wrap: wrap; gap: 4px 20px">{image}<div>{beside}</div></div>'
         )
@@ -100,14 +99,9 @@ def lit(seen: Closeup) -> Image.Image:
     return Image.fromarray(((1 - share) * grey + share * np.array(HEAT, dtype=np.float32)).round().astype(np.uint8))
 
 
-def _image(picture: Image.Image, side: int, words: str) -> str:
-    size = f"width: {side}px; height: {side}px"
-    return f'<img class="sre-pixels" style="{size}" alt="{html.escape(words)}" src="{data_url(picture)}">'
-
-
 def _strip(images: Sequence[tuple[Tensor, str]]) -> str:
     cells = (
-        f'<figure style="margin: 0; width: {SMALL}px">{_image(to_pil(pixels), SMALL, words)}'
+        f'<figure style="margin: 0; width: {SMALL}px">{picture_tag(to_pil(pixels), SMALL, words)}'
         f'<figcaption class="sre-caption" style="overflow: hidden; text-overflow: ellipsis">{html.escape(words)}'
         "</figcaption></figure>"
         for pixels, words in images
