@@ -36,11 +36,10 @@ def pictures(tmp_path):
 def start(folder, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_HOME": str(folder / "torch")}
     command = [sys.executable, thousand_classes.__file__, str(folder), str(MEBIBYTES), *words]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limit counts from what Linux says is taken")
 def test_a_thousand_classes_to_a_table_in_bounded_memory(pictures):
     done = start(pictures)
