@@ -83,7 +83,7 @@ def attack_by_kills(whole, place, *, seed, count, number=signal.SIGKILL, longest
     for _ in range(count):
         with start(*RUN, "--out", run) as process:
             if number != signal.SIGKILL:  # what Python itself says of a signal is not ours
-                until(lambda process=process: handles(process.pid, number), within=LONG)
+                until(lambda process=process: process.poll() is not None or handles(process.pid, number), within=LONG)
             try:
                 process.wait(dice.uniform(0, longest))
             except subprocess.TimeoutExpired:
