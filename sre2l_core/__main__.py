@@ -93,7 +93,7 @@ def parse(arguments: Sequence[str]) -> Any:
     for place, (before, word) in enumerate(pairwise(arguments), start=1):
         if not word and not before.startswith("-"):  # the parser would show nothing where this word is
             asked = " ".join(map(repr, arguments[:place]))
-            raise ConfigError(f"an empty word ('') comes after {asked}: take it away, or name the option it belongs to.")
+            raise ConfigError(f"an empty word ('') comes after {asked}: take it away, or name its option.")
     kind = COMMANDS[name]
     default = kind.start(starting_recipe(rest)) if hasattr(kind, "start") else None
     return tyro.cli(kind, default=default, prog=f"{PROGRAM} {name}", args=rest, registry=REGISTRY)
