@@ -105,8 +105,7 @@ def dask(address: str) -> Iterator[Executor]:
     except ImportError:
         raise ConfigError("--scheduler needs Dask: pip install 'sre2l-core[cluster]'.") from None
     # Teachers are large, and go once; that a scheduler is lost is said in a line.
-    limit = config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"})
-    with limit, _quiet("distributed.client"), _quiet("distributed.batched"):
+    with config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}), _quiet("distributed.client"):
         try:
             get_address_host_port(address)  # a client that stumbles over it says more than it should when it goes
             client = Client(address, timeout=_ANSWERS_WITHIN, set_as_default=False)
