@@ -21,11 +21,11 @@ LAYERS = [
         *("runtime", "steps", "storage", "worker"),
     ),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
-    ("artifacts", "presets"),
+    ("artifacts", "presets", "embed"),
     ("starts",),
     ("work",),
     ("stages",),
-    ("embed", "continual", "theory"),
+    ("continual", "theory"),
     ("studies",),
     ("figures",),
     ("runs",),
@@ -137,7 +137,7 @@ def test_only_what_is_shown_knows_matplotlib_and_jupyter(path):
 
 @each_file
 def test_the_engine_is_quiet_and_touches_nothing_global(path):
-    if LEVEL[part_of(path)] > LEVEL["embed"]:
+    if LEVEL[part_of(path)] > LEVEL["theory"]:
         return
     used = set(calls(tree_of(path)))
     seeding = {"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all"}

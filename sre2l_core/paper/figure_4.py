@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sre2l_core import presets
 from sre2l_core.figures.colours import of_number
-from sre2l_core.paper.entry import Budget, Cell, Claim, Entry
+from sre2l_core.paper.entry import ALONE, Budget, Cell, Claim, Entry
 from sre2l_core.presets import Recipe
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NUMBERS["T = 20"] = (41.1, 42.2, 42.5, 46.75, 55.62, 60.81)
 
 def at(recipe: Recipe, temperature: int) -> Recipe:
     """The recipe with students of another temperature, and no others."""
-    return recipe.but(validate={"temperature": float(temperature), "hard_labels": False, "against": ()})
+    return recipe.but(validate={"temperature": float(temperature), **ALONE})
 
 
 def draw(results: Results) -> Figure:

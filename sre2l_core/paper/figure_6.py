@@ -14,7 +14,7 @@ from sre2l_core import presets
 from sre2l_core.continual import ContinualConfig
 from sre2l_core.figures.colours import of_number
 from sre2l_core.figures.theme import LEGEND, plain, subplots
-from sre2l_core.paper.entry import Budget, Cell, Claim, Entry
+from sre2l_core.paper.entry import ALONE, Budget, Cell, Claim, Entry, small
 from sre2l_core.presets import Recipe, repeated
 from sre2l_core.runs import continual
 
@@ -42,7 +42,6 @@ COLUMNS = tuple(f"{steps} steps, {seen} classes" for steps, counts in STEPS.item
 NUMBERS: dict[str, tuple[float | None, ...]] = {row: (None,) * len(COLUMNS) for row in ROWS}
 NUMBERS["condensed"] = (45.6, 48.5, 49.4, 49.8, 49.9, *[None] * 10)
 """The figure has no numbers: these are of the authors' log (github.com/zeyuanyin/SRe2L-CL), 100 images a class."""
-ALONE = {"hard_labels": False, "against": ()}
 ORDERS = 3
 
 
@@ -102,7 +101,7 @@ def draw(results: Results) -> Figure:
     return figure
 
 
-digits = presets.get("digits").but(validate=ALONE, store_labels=False)
+digits = small("digits")
 tiny = presets.get("table-4/tiny-imagenet/ipc100").but(validate={**ALONE, "students": ("resnet18",)})
 
 figure_6 = Entry(

@@ -41,15 +41,20 @@ class Results:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     """(row, column) -> why there is no value."""
 
+    @property
+    def stem(self) -> str:
+        """What its files are called."""
+        return f"{self.entry.name}.{self.name}"
+
     def difference(self, claim: Claim, column: str) -> Difference | None:
         """Of the rows that a claim compares; None where one of them is missing."""
         pair = [self.values.get((row, column)) for row in (claim.better, claim.worse)]
         return Difference.between(pair[0], pair[1]) if pair[0] and pair[1] else None
 
-    def markdown(self) -> str:
-        """The page: what was run, the table, the claims."""
+    def markdown(self, picture: str = "", heading: str = "#") -> str:
+        """The page: what was run, the table, the claims, and where there is one the picture at this address."""
         lines = [
-            f"# {self.entry.title}",
+            f"{heading} {self.entry.title}",
             "",
             f"**{WARNING.get(self.name, self.name)}** {self.budget.note} {self.budget.cost}".replace("  ", " "),
             "",
@@ -59,8 +64,9 @@ class Results:
             "",
             f"{self.entry.unit}; ours: mean ± standard deviation. Differences are of pairs, ± is their standard error.",
             "",
-            *(self._sentence(claim) for claim in self.entry.claims),
+            *(self.sentence(claim) for claim in self.entry.claims),
             *(f"- No value for {row}, {column}: {in_markdown(why)}" for (row, column), why in self.failures.items()),
+            *(["", f"![{self.entry.title}, {self.name} budget]({picture})"] if picture else []),
         ]
         return "\n".join(lines)
 
@@ -83,16 +89,20 @@ class Results:
 
     def write(self, folder: Path) -> list[Path]:
         """Write page, CSV and picture into `folder`, named after entry and budget; their paths."""
-        stem = f"{self.entry.name}.{self.name}"
-        pages = {folder / f"{stem}.md": self.markdown() + "\n", folder / f"{stem}.csv": self.csv()}
+        pages = {folder / f"{self.stem}.md": self.markdown() + "\n", folder / f"{self.stem}.csv": self.csv()}
         for path, text in pages.items():
             with storage.replacing(path) as partial:
                 partial.write_text(text, encoding="utf-8")
+        return [*pages, *self.write_picture(folder)]
+
+    def write_picture(self, folder: Path) -> list[Path]:
+        """Write the picture, if there is one, into `folder`; its path."""
         if self.entry.draw is None:
-            return list(pages)
-        with storage.replacing(folder / f"{stem}.png") as partial:
+            return []
+        path = folder / f"{self.stem}.png"
+        with storage.replacing(path) as partial:
             self.entry.draw(self).savefig(partial, format="png", dpi=150)
-        return [*pages, folder / f"{stem}.png"]
+        return [path]
 
     def _table(self) -> Iterator[str]:
         paper = [f"{column} (paper)" for column in self.entry.columns]
@@ -101,19 +111,37 @@ class Results:
         yield "|---" * (1 + len(paper) + len(ours)) + "|"
         for row, numbers in self.entry.numbers.items():
             theirs = ["–" if number is None else f"{number:g}" for number in numbers]
-            found = [_mean_std(self.values.get((row, column))) for column in self.budget.columns]
+            found = [self._cell(row, column) for column in self.budget.columns]
             yield f"| {' | '.join([row, *theirs, *found])} |"
 
-    def _sentence(self, claim: Claim) -> str:
+    def _cell(self, row: str, column: str) -> str:
+        if values := self.values.get((row, column)):
+            return with_spread(values)
+        asked = any((cell.row, cell.column) == (row, column) for cell in self.budget.cells)
+        return "failed" if asked else "–"
+
+    def sentence(self, claim: Claim) -> str:
+        """What the paper says of two rows, what ours say, and how sure that is."""
         entry = self.entry
-        pairs = [[entry.number(row, column) for row in (claim.better, claim.worse)] for column in entry.columns]
+        pairs = [
+            [entry.number(row, column) for row in (claim.better, claim.worse)]
+            for column in entry.columns
+            if claim.where in column
+        ]
         theirs = ", ".join(f"{one - other:+.1f}" for one, other in pairs if one is not None and other is not None)
-        ours = []
-        for column in self.budget.columns:
-            found = self.difference(claim, column)
-            ours.append(f"{column} {found}: **{claim.verdict(found)}**" if found else f"{column}: no values")
+        ours = [f"{column}{said}" for column, said in self.verdicts(claim).items()]
         rows = f"*{claim.better}* less *{claim.worse}*"
-        return f"- {claim.text} {rows}: in the paper {theirs or 'as drawn'}; here {'; '.join(ours)}."
+        return f"- {claim.text} {rows}: in the paper {theirs or 'as drawn'}; here {'; '.join(ours) or 'not run'}."
+
+    def verdicts(self, claim: Claim) -> dict[str, str]:
+        """Column -> what follows its name: the difference and what it shows; for each of ours that a claim is about."""
+        said = {}
+        for column in self.budget.columns:
+            rows = {cell.row for cell in self.budget.cells if cell.column == column}
+            if claim.where in column and {claim.better, claim.worse} <= rows:
+                found = self.difference(claim, column)
+                said[column] = f" {found}: **{claim.verdict(found)}**" if found else ": no values"
+        return said
 
 
 def run(
@@ -145,7 +173,7 @@ def run(
         ConfigError: for an unknown budget.
         SRe2LError: the first cell's, if none of them gave a value.
     """
-    budget = entry.budget(name) if data_root is None else entry.budget(name).at(data_root)
+    budget = asked(entry, name, data_root)
     results, errors = Results(entry, name, budget, store), []
     for number, cell in enumerate(budget.cells, start=1):
         values: list[float] = []
@@ -166,5 +194,7 @@ def run(
     return results
 
 
-def _mean_std(values: tuple[float, ...] | None) -> str:
-    return with_spread(values) if values else "failed"
+def asked(entry: Entry, name: str, data_root: Path | None = None) -> Budget:
+    """A budget with its data where it lies, and without the optional cells whose data is not there."""
+    budget = entry.budget(name)
+    return (budget if data_root is None else budget.at(data_root)).here()

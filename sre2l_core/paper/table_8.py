@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sre2l_core import presets
-from sre2l_core.paper.entry import Budget, Cell, Claim, Entry
-from sre2l_core.presets import repeated
+from sre2l_core.paper.entry import ALONE, TEN, TEN_CLASSES, Budget, Cell, Claim, Entry, small
+from sre2l_core.presets import Recipe, repeated
 
 COLUMNS = {"Tiny-ImageNet": "tiny-imagenet", "ImageNet-1K": "imagenet-1k"}
 ROWS = {"R_TV, R_ℓ2": "tv-l2", "R_TV": "tv", "R_ℓ2": "l2", "none": "none", "random crop": "crop"}
@@ -16,17 +18,23 @@ NUMBERS = {  # Tiny-ImageNet, ImageNet-1K
     "none": (30.30, 40.37),
     "random crop": (37.88, 46.71),
 }
-ALONE = {"hard_labels": False, "against": ()}
-"""Students of the condensed images with soft labels and no others."""
-
-digits = presets.get("digits").but(validate=ALONE, store_labels=False)
-LAPTOP = {
+digits = small("digits")
+LAPTOP: dict[str, dict[str, Any]] = {
     "R_TV, R_ℓ2": {"alpha_tv": 1e-3, "alpha_l2": 1e-2, "crop": "none"},
     "R_TV": {"alpha_tv": 1e-3, "crop": "none"},
     "R_ℓ2": {"alpha_l2": 1e-2, "crop": "none"},
     "none": {"crop": "none"},
     "random crop": {},
 }
+ON_PHOTOGRAPHS = {"alpha_tv": 1e-4, "alpha_l2": 3e-3}
+"""R_TV is a sum over pixels, of which photographs have sixteen times as many; so they are not drowned in the loss."""
+
+
+def on_photographs(row: str) -> Recipe:
+    """Ten classes of Tiny-ImageNet in half the iterations."""
+    changes = {name: ON_PHOTOGRAPHS.get(name, value) for name, value in LAPTOP[row].items()}
+    return TEN.but(recover={**changes, "steps": 250})
+
 
 table_8 = Entry(
     name="table-8",
@@ -41,10 +49,11 @@ table_8 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 4 minutes on 2 CPU cores.",
-            note="R_TV and R_ℓ2 weigh 20 and 1,000 times as much as in the gpu budget, so that they can be seen.",
-            cells=tuple(
-                Cell(row, "digits", repeated(digits.but(recover=changes), times=5)) for row, changes in LAPTOP.items()
+            cost="About 4 minutes on 2 CPU cores; 10 more where Tiny-ImageNet is.",
+            note="R_TV and R_ℓ2 weigh many times as much as in the gpu budget, so that they can be seen.",
+            cells=(
+                *(Cell(row, "digits", repeated(digits.but(recover=LAPTOP[row]), times=5)) for row in ROWS),
+                *(Cell(row, TEN_CLASSES, repeated(on_photographs(row), times=3), optional=True) for row in ROWS),
             ),
         ),
         "gpu": Budget(

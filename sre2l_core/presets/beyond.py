@@ -38,7 +38,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "dwa": {"init": "real", "nudge": 0.015, "bn_variance": 11.0, "group_images": 1, **_FROM_REAL},
     "lpld": {"class_bn": 1.0, "group_size": 1},
     "edc": {"init": "rded", "class_bn": 0.5, **_FROM_REAL},
-    "fadrm": {"init": "patches", "blend": 0.5, "blend_stages": 4},
+    "fadrm": {"init": "patches", "blend": 0.5},
 }
 """Method -> what it changes of the recovery of `ten_from_noise`."""
 

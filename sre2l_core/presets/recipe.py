@@ -113,12 +113,13 @@ def smoke(recipe: Recipe) -> Recipe:
     )  # fmt: skip
 
 
-def repeated(recipe: Recipe, times: int) -> tuple[Recipe, ...]:
+def repeated(recipe: Recipe, times: int, *, teachers: bool = False) -> tuple[Recipe, ...]:
     """Recover, label and train so often, a student each, from one teacher: what chance does to the whole of it.
 
-    The seeds of these stages count on from those of the recipe.
+    The seeds of these stages count on from those of the recipe; with `teachers` that of squeezing too, a teacher each.
     """
-    first = {stage: getattr(recipe, stage).seed for stage in ("recover", "relabel", "validate")}
+    stages = ("squeeze", "recover", "relabel", "validate")[0 if teachers else 1 :]
+    first = {stage: getattr(recipe, stage).seed for stage in stages}
     return tuple(
         recipe.but(**{stage: {"seed": seed + number} for stage, seed in first.items()}).but(validate={"seeds": 1})
         for number in range(times)

@@ -75,6 +75,14 @@ def _measured(store: Store) -> Iterator[_Measured]:
                     yield _Measured(kind, part, recipe, note.seconds[STAGE[kind]])
 
 
+def seconds_of_parts(store: Store) -> dict[str, float]:
+    """Folder of a part -> how long it took, for every finished part of a store whose making was timed."""
+    found: dict[str, float] = {}
+    for made in _measured(store):
+        found[made.part.name] = found.get(made.part.name, 0.0) + made.seconds
+    return found
+
+
 def _folders(recipe: Recipe, store: Store) -> Iterator[tuple[str, str]]:
     places = store.places(recipe)
     for kind in PARTS:
@@ -86,7 +94,8 @@ def _alike(kind: str, recipe: Recipe) -> tuple[object, ...]:
     """What has to be the same for two runs to be comparable."""
     data = recipe.data.but(data_root=None, holdout=0.0, holdout_seed=0)
     students = (recipe.validate.students, recipe.validate.student_options) if kind == "score" else ()
-    return data, recipe.squeeze.backbone, recipe.squeeze.backbone_options, students
+    as_it_is = recipe.recover.init if kind == "condensed" and not recipe.recover.steps else ""
+    return data, recipe.squeeze.backbone, recipe.squeeze.backbone_options, students, as_it_is
 
 
 def _work(kind: str, recipe: Recipe) -> float:

@@ -119,14 +119,19 @@ class Store:
                 self._write_note(recipe, watch.seconds, failure)
         return places
 
+    def begin(self, *, wait: bool = False) -> None:
+        """Make the folder a store, if it is none yet."""
+        if not (self.folder / MARK).exists():
+            with storage.held(self.folder, wait=wait):
+                storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
+
     def _write_note(
         self, recipe: Recipe, seconds: Mapping[str, float] | None = None, failure: str = "", *, wait: bool = False
     ) -> None:
         """Say what the run asks for, before it begins; how long it took and why it failed are added when it ends."""
         path, places = self.note(recipe), self.places(recipe)
+        self.begin(wait=wait)
         with storage.held(self.folder, wait=wait):  # several processes may write into one store
-            if not (self.folder / MARK).exists():
-                storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
             spent = Counter(Note.read(path).seconds if path.exists() else {})
             parts = {name: getattr(places, name).name for name in PARTS if name != "labels" or recipe.store_labels}
             Note(recipe.to_json(), parts, dict(spent + Counter(seconds or {})), failure).write(path)

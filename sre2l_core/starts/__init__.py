@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
-from sre2l_core.data import Dataset
+from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.errors import ConfigError
 from sre2l_core.groups import Group
 from sre2l_core.registry import lookup
@@ -98,6 +98,12 @@ def baseline(
         begin += count
     origin = {"method": f"{start.title} images", "dataset": spec.name, "seed": seed}
     return CondensedSet(images, torch.tensor(labels).repeat_interleave(torch.tensor(counts)), spec, origin)
+
+
+def wanted_labels(spec: DatasetSpec, config: RecoverConfig) -> tuple[int, ...]:
+    """The labels of the classes that images are wanted of, ascending."""
+    chosen = config.only_classes or spec.classes
+    return tuple(label for label, name in enumerate(spec.classes) if name in chosen)
 
 
 def class_rows(data: Dataset, label: int, places: Tensor, seed: int) -> Tensor:

@@ -37,11 +37,11 @@ def mosaic(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset,
         losses = F.cross_entropy(logits, torch.full((count,), label, device=logits.device), reduction="none")
         surest = losses.topk(GRID**2, largest=False).indices.cpu()
         small = F.interpolate(crops[surest], scale_factor=1 / GRID, mode="bilinear", antialias=True)
-        tiles.append(_tile(small))
+        tiles.append(tiled(small))
     return torch.stack(tiles)
 
 
-def _tile(small: Tensor) -> Tensor:
+def tiled(small: Tensor) -> Tensor:
     """[GRID^2, C, h, w] -> [C, GRID * h, GRID * w]."""
     return torch.cat([torch.cat(list(row), dim=2) for row in small.unflatten(0, (GRID, GRID))], dim=1)
 

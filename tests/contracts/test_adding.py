@@ -68,7 +68,7 @@ SEEN = {
     },
     "paper": {
         "paper": "table-0 iterations of recovery (laptop)",
-        "paper table-O": "Known: figure-4, figure-6, table-0,",
+        "paper table-O": "Known: figure-1, figure-3, figure-4, figure-5, figure-6, figure-7, figure-8-10, table-0,",
         "paper table-0 --budget labtop": "unknown budget of table-0 'labtop'. Did you mean 'laptop'?",
         "paper table-0 --dry-run --out OUT": "many, digits: 0 of 2 runs finished",
         "paper table-0 --device cpu --out OUT": "More iterations recover better images.",

@@ -24,6 +24,11 @@ CPU = torch.device("cpu")
 each = pytest.mark.parametrize("name", NAMES)
 
 
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    monkeypatch.setattr("sre2l_core.starts.dm.ITERATIONS", 2)
+
+
 def config(name, **settings):
     return RecoverConfig(**{"ipc": 1, "steps": 6, "alpha_bn": 0.1, "roll": (0, 2), "parametrisation": name, **settings})
 

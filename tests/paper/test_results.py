@@ -126,7 +126,7 @@ def test_the_page_has_both_numbers_and_cannot_be_mistaken_for_a_replication():
     assert "| short | – | 20.0 |" in page
     assert "Long is better. *long* less *none*: in the paper +24.5; here digits +29.0 ± 0.0" in page
     assert "**shown**" in page
-    assert "digits, teacher resnet18, 50 images of each class after 30 iterations" in page
+    assert "digits, teacher resnet18, 50 images of each class after 30, 20 or 10 iterations" in page
     assert "3 recoveries and 1 student of each" in page
 
 

@@ -132,6 +132,8 @@ def _one_by_one(
         with closing(_resumable(recovery, images, work, do)) as steps:
             for event in steps:
                 yield _of_all(event, number, len(batches), recovery, verifier)
+        if not config.steps:  # a start that is kept as it is may have taken long
+            yield StepEvent("recover", number + 1, len(batches))
 
 
 def _of_all(event: StepEvent, number: int, batches: int, recovery: Recovery, verifier: Teacher | None) -> StepEvent:
