@@ -1,8 +1,8 @@
 """The plug-in rule: a file put into a catalogue folder is in the catalogue.
 
-`data/`, `backbones/`, `terms/`, `starts/`, `parametrisations/`, `codecs/`, `presets/`, `commands/` and `paper/` each
-hold one thing per file; a file names what it offers in a module-level `PLUGINS` dict. Nothing else has to be edited to
-add one.
+`data/`, `backbones/`, `terms/`, `starts/`, `parametrisations/`, `codecs/`, `presets/`, `commands/`, `paper/` and
+`comparisons/` each hold one thing per file; a file names what it offers in a module-level `PLUGINS` dict. Nothing else
+has to be edited to add one.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ LAYERS = [
     ("figures",),
     ("runs",),
     ("paper",),
+    ("comparisons",),
     ("widgets",),
     ("arguments", "interrupts", "commands", "cli", "__main__"),
 ]

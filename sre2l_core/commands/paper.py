@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import tyro
 from tyro.conf import OmitArgPrefixes as Flat
@@ -28,6 +28,8 @@ class Paper:
     in the same folder.
     """
 
+    catalogue: ClassVar[str] = "paper"
+    title: ClassVar[str] = "The paper's tables and figures, beside ours"
     name: tyro.conf.Positional[str] = ""
     """such as table-8; all: one after another, whatever becomes of the others"""
     budget: str = "laptop"
@@ -47,12 +49,12 @@ class Paper:
         from sre2l_core import paper
         from sre2l_core.runs.store import Store
 
-        known = paper.entries()
+        known = paper.entries(self.catalogue)
         if not self.name:
             for entry in known.values():
                 say(f"{entry.name.ljust(10)} {entry.title.partition(': ')[2]}  ({', '.join(entry.budgets)})")
             return
-        entries = [*known.values()] if self.name == ALL else [paper.get(self.name)]
+        entries = [*known.values()] if self.name == ALL else [paper.get(self.name, self.catalogue)]
         for entry in entries:
             entry.budget(self.budget)
         store = Store(self.out)
@@ -86,13 +88,13 @@ class Paper:
                     say(f"in {self.out}: {', '.join(path.name for path in found.write(self.out))}")
                 if self.page is not None and results:
                     missing = {name: str(error) for name, error in errors.items()}
-                    write_page(self.page, results, self._command, runtime=runtime, missing=missing)
+                    write_page(self.page, results, self._command, runtime=runtime, missing=missing, title=self.title)
         if errors:
             raise next(iter(errors.values()))
 
     @property
     def _command(self) -> str:
-        return f"sre2l paper {self.name} --budget {self.budget} --page {self.page}"
+        return f"sre2l {type(self).__name__.lower()} {self.name} --budget {self.budget} --page {self.page}"
 
 
 def planned(entry: Entry, budget: str, store: Store, data_root: Path | None = None) -> Iterator[str]:

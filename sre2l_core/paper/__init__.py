@@ -13,13 +13,18 @@ from sre2l_core.registry import catalogue, lookup
 __all__ = ["Budget", "Cell", "Claim", "Entry", "Results", "entries", "get", "run"]
 
 
-def entries() -> dict[str, Entry]:
-    """All that can be run, by name, such as `table-8`: figures, then tables, by number."""
-    found: dict[str, Entry] = catalogue("paper")
-    return dict(sorted(found.items(), key=lambda item: (item[0].split("-")[0], int(item[0].split("-")[1]))))
+def entries(folder: str = "paper") -> dict[str, Entry]:
+    """All that can be run of `paper/`, or `comparisons/`, by name, such as `table-8`: figures, tables, by number."""
+    found: dict[str, Entry] = catalogue(folder)
+    return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
 
-def get(name: str) -> Entry:
+def _place(name: str) -> tuple[str, int]:
+    kind, _, number = name.partition("-")
+    return kind, int(number.partition("-")[0] or 0)
+
+
+def get(name: str, folder: str = "paper") -> Entry:
     """The entry called `name`; raises `ConfigError` naming the nearest."""
-    entry: Entry = lookup("paper", "table or figure", name)
+    entry: Entry = lookup(folder, "table or figure", name)
     return entry

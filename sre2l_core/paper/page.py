@@ -22,7 +22,13 @@ PICTURES = "images"
 
 
 def write_page(
-    path: Path, results: Sequence[Results], command: str, *, runtime: Runtime, missing: Mapping[str, str] | None = None
+    path: Path,
+    results: Sequence[Results],
+    command: str,
+    *,
+    runtime: Runtime,
+    missing: Mapping[str, str] | None = None,
+    title: str,
 ) -> None:
     """Write the page, and its pictures into `images/` beside it; what is there of both is replaced.
 
@@ -32,13 +38,14 @@ def write_page(
         command: that wrote it.
         runtime: that it was run with.
         missing: entry -> why it gave nothing.
+        title: of the page.
     """
     sections = []
     for found in results:
         picture = next(iter(found.write_picture(path.parent / PICTURES)), None)
         address = f"{PICTURES}/{picture.name}" if picture is not None else ""
-        sections.append(f"{found.markdown(address, '##')}\n\n{_made(found)}")
-    lines = [*_head(results, command, runtime), "", *_summary(results, missing or {}), "", *sections]
+        sections.append(f"{found.markdown(address, '##')}\n\n{_made(found, ' '.join(command.split()[:2]))}")
+    lines = [f"# {title}", *_head(results, command, runtime), "", *_summary(results, missing or {}), "", *sections]
     with storage.replacing(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -46,7 +53,6 @@ def write_page(
 def _head(results: Sequence[Results], command: str, runtime: Runtime) -> list[str]:
     budgets = list(dict.fromkeys(found.name for found in results))
     return [
-        "# The paper's tables and figures, beside ours",
         "",
         *(f"**{WARNING.get(budget, budget)}**" for budget in budgets),
         "",
@@ -64,10 +70,10 @@ def _summary(results: Sequence[Results], missing: Mapping[str, str]) -> list[str
         for claim in found.entry.claims
     ]
     failed = [f"- {name} gave nothing: {in_markdown(why)}" for name, why in missing.items()]
-    return ["| | what the paper says | ours |", "|---|---|---|", *rows, *([""] if failed else []), *failed]
+    return ["| | what is claimed | ours |", "|---|---|---|", *rows, *([""] if failed else []), *failed]
 
 
-def _made(found: Results) -> str:
+def _made(found: Results, command: str) -> str:
     """The command of a section, and what its runs took."""
     names = {
         part.name
@@ -79,7 +85,7 @@ def _made(found: Results) -> str:
     took = sum(seconds for name, seconds in seconds_of_parts(found.store).items() if name in names) / 60
     counts = [len(values) for values in found.values.values()]
     return (
-        f"`sre2l paper {found.entry.name} --budget {found.name}`; its runs, also those that other sections share, took "
+        f"`{command} {found.entry.name} --budget {found.name}`; its runs, also those that other sections share, took "
         f"{took:.0f} minutes; {mean(counts):.0f} values a cell.\n"
     )
 

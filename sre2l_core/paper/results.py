@@ -23,6 +23,7 @@ from sre2l_core.runtime import Runtime
 WARNING = {
     "laptop": "Laptop budget: not a replication. Only trends may be compared with the paper's, never numbers.",
     "gpu": "The paper's budget, as far as it is published.",
+    "tuning": "For tuning alone: held-out training images judge, and no number of this table is a result.",
 }
 
 
@@ -131,7 +132,8 @@ class Results:
         theirs = ", ".join(f"{one - other:+.1f}" for one, other in pairs if one is not None and other is not None)
         ours = [f"{column}{said}" for column, said in self.verdicts(claim).items()]
         rows = f"*{claim.better}* less *{claim.worse}*"
-        return f"- {claim.text} {rows}: in the paper {theirs or 'as drawn'}; here {'; '.join(ours) or 'not run'}."
+        published = f"in the paper {theirs or 'as drawn'}; here " if entry.columns else ""
+        return f"- {claim.text} {rows}: {published}{'; '.join(ours) or 'not run'}."
 
     def verdicts(self, claim: Claim) -> dict[str, str]:
         """Column -> what follows its name: the difference and what it shows; for each of ours that a claim is about."""
