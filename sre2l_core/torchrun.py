@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
@@ -74,8 +75,13 @@ def another_ended(error: BaseException) -> SRe2LError | None:
 @contextmanager
 def told_once() -> Iterator[None]:
     """What is said here of an error is heard from the rank that ends first, which knows the cause, and no other."""
-    with nullcontext() if not launched() or _ends_first() else _silent():
-        yield
+    if launched() and not _ends_first():
+        with _silent():
+            yield
+        return
+    if int(os.environ.get("RANK", 0)) and launched():
+        sys.stderr.write("\n")  # the bar of the first rank is still open
+    yield
 
 
 def _ends_first() -> bool:

@@ -193,7 +193,7 @@ def test_the_scheduler_is_killed(stage, alone, tmp_path):
 
 RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sre2l_core")
 TOGETHER = {
-    "squeeze": shlex.split("squeeze --preset digits/smoke --resolution 8 --device cpu --batch-size 64 --epochs 60"),
+    "squeeze": shlex.split("squeeze --preset digits/smoke --resolution 8 --device cpu --batch-size 64 --epochs 20"),
     "validate": ("--seeds", "2", "--batch-size", "8"),
 }
 
