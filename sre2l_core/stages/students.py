@@ -67,6 +67,8 @@ class CondensedLesson:
     condensed: CondensedSet
     source: LabelSource
     soft: bool
+    epochs: int | None = None
+    """Epochs of views there are; the first comes again after the last (LPLD, NeurIPS 2024). None: as many as asked."""
 
     @property
     def labels(self) -> str:
@@ -80,7 +82,8 @@ class CondensedLesson:
 
     def batches(self, epoch: int, config: ValidateConfig, seed: int, runtime: Runtime) -> Iterator[LabelledBatch]:
         """The very views that were labelled, in an order of the student's own."""
-        spec, params, labels = self.condensed.spec, self.source.views(epoch), self.condensed.labels
+        shown = epoch % self.epochs if self.epochs else epoch
+        spec, params, labels = self.condensed.spec, self.source.views(shown), self.condensed.labels
         batches = train_id_batches(self.images, batch_size=config.batch_size, seed=seed, epoch=epoch)
         size, prepare = runtime.ranks.part_size(config.batch_size, self.images), runtime.preparing(spec.normalize)
         shares = [runtime.ranks.share(len(ids), size) for ids in batches]
@@ -92,7 +95,7 @@ class CondensedLesson:
                 pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
                 partners, parts = labels[params.partner[ids]], params[ids].shares(spec.resolution)
                 hard = hard_targets(labels[ids], partners, parts, spec.num_classes).to(runtime.device)
-                soft = self.source.logits(epoch, ids, pixels) if self.soft else None
+                soft = self.source.logits(shown, ids, pixels) if self.soft else None
                 batch = LabelledBatch(pixels, hard, soft, share.weight)
                 yield batch.part(share.rows) if whole else batch
 
