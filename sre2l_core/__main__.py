@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sre2l_core.interrupts import INTERRUPTS, Interrupted
@@ -94,6 +95,10 @@ def parse(arguments: Sequence[str]) -> Any:
         raise ConfigError(f"the command comes first, then its options: {PROGRAM} COMMAND {name} ... (got {name!r}).")
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
+    for place, (before, word) in enumerate(pairwise(arguments), start=1):
+        if not word and not before.startswith("-"):  # the parser would show nothing where this word is
+            asked = " ".join(map(repr, arguments[:place]))
+            raise ConfigError(f"an empty word ('') comes after {asked}: take it away, or name its option.")
     kind = COMMANDS[name]
     default = kind.start(starting_recipe(rest)) if hasattr(kind, "start") else None
     return tyro.cli(kind, default=default, prog=f"{PROGRAM} {name}", args=rest, registry=REGISTRY)

@@ -14,6 +14,7 @@ import attacks
 import pytest
 import torch
 from distributed import Client
+from tally import TALLY
 from waiting import until
 
 from sre2l_core import storage
@@ -104,6 +105,7 @@ def goes_on(stage, place, out, workers=()):
     assert contents(out) == contents(place / stage)
     after = written(out, stage)
     assert {path: after[path] for path in before} == before
+    TALLY.count("kills among workers, schedulers and drivers", "held")
 
 
 POOL = ("--workers", "2")
@@ -273,3 +275,4 @@ def test_a_rank_of_torchrun_is_killed_or_stopped(stage, strike, alone, together,
     assert process.returncode == 0, said
     storage.verify(out)
     assert contents(out) == contents(together(stage))
+    TALLY.count("kills and signals among ranks", "held")
