@@ -102,7 +102,8 @@ class DecodedOnce:
 def room_for(shape: tuple[int, ...], folder: Path | None) -> Tensor | None:
     """Pixels of this shape to be filled, uint8: in memory where they are few, else mapped to a file without a name.
 
-    None where they are many and there is no folder for the file, or no room in it.
+    None where they are many and there is no folder for the file, or no room in it. A folder of another machine is not
+    there: then the file lies among the temporary ones.
     """
     size = int(np.prod(shape))
     if size <= RESIDENT_BYTES:
@@ -110,7 +111,7 @@ def room_for(shape: tuple[int, ...], folder: Path | None) -> Tensor | None:
     if folder is None:
         return None
     try:
-        with TemporaryFile(dir=folder) as file:
+        with TemporaryFile(dir=folder if folder.is_dir() else None) as file:
             _reserve(file.fileno(), size)
             return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
     except OSError:

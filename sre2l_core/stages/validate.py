@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from sre2l_core import storage
@@ -62,7 +63,8 @@ def validating(
         if out is not None and ranks.from_first(lambda: work.finished):
             return ranks.from_first(partial(Score.load, out))
         results = Results(work, rows, ranks)
-        data = replace(data, val=decoded_once(part_of_rank(data.val, ranks), work.folder))
+        place = work.folder if ranks.first else Path(gettempdir())
+        data = replace(data, val=decoded_once(part_of_rank(data.val, ranks), place))
         if executor is None:
             yield from _one_by_one(rows, data, runtime, results, work)
         else:
