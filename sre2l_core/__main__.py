@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sre2l_core.interrupts import INTERRUPTS, Interrupted
+from sre2l_core.torchrun import among_ranks, another_ended, check, program, told_once
 
 if TYPE_CHECKING:
     from sre2l_core import presets
@@ -32,14 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings(), INTERRUPTS.handled():
         warnings.showwarning = _in_one_line
         try:
-            parse(words)()
-            sys.stdout.flush()
+            with among_ranks():
+                command = parse(words)
+                check(command, words[0] if words else "help")
+                command()
+                sys.stdout.flush()
         except SystemExit as stop:  # the parser has said what there was to say
             return int(stop.code or 0)
         except BaseException as error:
             if shown and not isinstance(error, KeyboardInterrupt):
                 raise
-            return _answer(error, words)
+            with told_once():
+                return _answer(error, words)
     return 0
 
 
@@ -55,12 +61,12 @@ def _answer(error: BaseException, words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed has nowhere to go
         return 141
     if isinstance(error, KeyboardInterrupt):
-        line = f"\nstopped. The same command goes on where it was:\n  {PROGRAM} {shlex.join(words)}"
+        line = f"\nstopped. The same command goes on where it was:\n  {program(PROGRAM)} {shlex.join(words)}"
         print(line, file=sys.stderr)
         return error.status if isinstance(error, Interrupted) else 130
     if isinstance(error, OSError) and not isinstance(error, SRe2LError):
         error = refused(error.filename or "where this command writes", error)
-    known = out_of_memory(error) or (error if isinstance(error, SRe2LError) else None)
+    known = out_of_memory(error) or (error if isinstance(error, SRe2LError) else another_ended(error))
     if known is None:
         line = f"{type(error).__name__}: {error}. This is a defect of the program; what was finished is kept"
         print(f"error: {line}. Add --traceback to see where it arose.", file=sys.stderr)
@@ -89,6 +95,10 @@ def parse(arguments: Sequence[str]) -> Any:
         raise ConfigError(f"the command comes first, then its options: {PROGRAM} COMMAND {name} ... (got {name!r}).")
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
+    for place, (before, word) in enumerate(pairwise(arguments), start=1):
+        if not word and not before.startswith("-"):  # the parser would show nothing where this word is
+            asked = " ".join(map(repr, arguments[:place]))
+            raise ConfigError(f"an empty word ('') comes after {asked}: take it away, or name its option.")
     kind = COMMANDS[name]
     default = kind.start(starting_recipe(rest)) if hasattr(kind, "start") else None
     return tyro.cli(kind, default=default, prog=f"{PROGRAM} {name}", args=rest, registry=REGISTRY)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
+from tempfile import gettempdir
 from typing import Annotated, Any, Self
 
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 
 from sre2l_core import backbones, pictures, storage
 from sre2l_core.config import check_fields
+from sre2l_core.data.decoded import room_for
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Holdout
 from sre2l_core.errors import ArtifactError, ConfigError, DataError, came, plain
+from sre2l_core.runtime import Runtime
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +141,19 @@ class CondensedSet:
         """Fingerprint of pixels and labels."""
         return storage.fingerprint({"images": self.images, "labels": self.labels})
 
+    def pool(self, runtime: Runtime) -> Tensor:
+        """[N, C, H, W] uint8 where batches are taken from: moved to a device once, however many epochs and students."""
+        if runtime.device not in self._pools:
+            self._pools[runtime.device] = runtime.pool(self.images)
+        return self._pools[runtime.device]
+
+    @cached_property
+    def _pools(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_pools"}  # of this process's devices
+
     @property
     def ipc(self) -> int:
         """Images of the largest class."""
@@ -161,9 +177,11 @@ class CondensedSet:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read the images back, in the order of their ids."""
+        """Read the images back, in the order of their ids; many are mapped to a temporary file."""
         stored = StoredImages.open(folder)
-        images = torch.empty(len(stored.labels), stored.spec.channels, *stored.spec.size, dtype=torch.uint8)
+        shape = (len(stored.labels), stored.spec.channels, *stored.spec.size)
+        mapped = room_for(shape, Path(gettempdir()))
+        images = torch.empty(shape, dtype=torch.uint8) if mapped is None else mapped
         for row, pixels in zip(images, stored, strict=True):  # filled one by one: a list of them would double them
             row.copy_(pixels)
         return cls(images, torch.tensor(stored.labels), stored.spec, stored.origin)

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import or_
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import tyro
 from tyro.conf import OmitArgPrefixes as Flat
@@ -41,6 +41,8 @@ DESCRIPTION = (
 class Command:
     """What all commands that compute have in common."""
 
+    by_ranks: ClassVar[bool] = False
+    """Whether several processes that torchrun starts do it together."""
     preset: PresetName = None
     """settings to start from: a name that `sre2l presets` lists; by default those of the dataset"""
     machine: Flat[Machine] = field(default_factory=Machine)
@@ -59,6 +61,7 @@ class SharedCommand(Command):
 class Squeeze(Command):
     """Stage 1: train a classifier on real data, or take pretrained weights."""
 
+    by_ranks: ClassVar[bool] = True
     out: Path
     """folder of the teacher; the same command continues an interrupted run"""
     data: Flat[DataConfig]
@@ -74,7 +77,9 @@ class Squeeze(Command):
         from sre2l_core.runs.pipeline import load_data
         from sre2l_core.stages.squeeze import squeeze
 
-        runtime, data = self.machine.runtime(), load_data(self.data, say, self.out)
+        runtime = self.machine.runtime()
+        with runtime.ranks.first_of_each_machine_first():
+            data = load_data(self.data, say, self.out)
         with progress() as on_step:
             teacher = squeeze(data, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step)
         say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
@@ -199,6 +204,7 @@ class Relabel(SharedCommand):
 class Validate(SharedCommand):
     """Stage 4: train students on the condensed set and on baselines, test them on real data."""
 
+    by_ranks: ClassVar[bool] = True
     condensed: Path
     """folder of the condensed set"""
     labels: Path | None = None
@@ -233,7 +239,8 @@ class Validate(SharedCommand):
             labels = LiveLabels(teacher, condensed, self.views, runtime=runtime)
         else:
             raise ConfigError("validate needs --labels FOLDER, or --teacher FOLDER to make them on the fly.")
-        data = data_like(condensed.spec, self.data, self.out)
+        with runtime.ranks.first_of_each_machine_first():
+            data = data_like(condensed.spec, self.data, self.out)
         with self.machine.executor() as executor, progress() as on_step:
             score = validate(
                 condensed,

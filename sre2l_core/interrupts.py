@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -32,12 +32,15 @@ class Interrupts:
         self._asked: int | None = None
         self._stepping = False
         self._before: dict[int, Any] = {}
+        self.agree: Callable[[int], int] | None = None
+        """Largest of the numbers that several processes give after the same step: a signal to one stops all."""
 
     def __call__(self, event: object) -> None:
         """Stop here if that was asked for."""
         self._stepping = True
-        if self._asked is not None:
-            self._raise(self._asked)
+        asked = self._asked if self.agree is None else self.agree(self._asked or 0) or None
+        if asked is not None:
+            self._raise(asked)
 
     @contextmanager
     def handled(self) -> Iterator[None]:

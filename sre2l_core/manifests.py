@@ -168,8 +168,8 @@ def check_same(folder: Path, found: Any, asked: Any) -> None:
 
 def check_same_way(folder: Path, begun: Mapping[str, Any], how: Mapping[str, Any]) -> None:
     """Raise `ArtifactError` where work was begun with other precision, device or versions; says how to go on."""
-    if differences := [name for name in how if begun.get(name) != how[name]]:
-        shown = "; ".join(f"{name} is {came(begun.get(name))} there, {how[name]!r} now" for name in differences)
+    if differences := [name for name in {**how, **begun} if begun.get(name) != how.get(name)]:
+        shown = "; ".join(f"{name} is {came(begun.get(name))} there, {how.get(name)!r} now" for name in differences)
         flags = " and ".join(
             _FLAGS.get(name, "the same version of the package").format(plain(str(begun.get(name))))
             for name in differences
@@ -185,6 +185,7 @@ _FLAGS = {
     "device": "--device {}",
     "compile": "--compile or --no-compile as before",
     "threads": "OMP_NUM_THREADS={0}, or --worker-threads {0} where workers compute",
+    "ranks": "as many ranks of torchrun as before",
     "torch": "torch {}",
 }
 

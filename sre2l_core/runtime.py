@@ -21,6 +21,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils._pytree import tree_leaves
 
 from sre2l_core.errors import ConfigError
+from sre2l_core.ranks import ALONE, Ranks, local_count, local_number
 
 Precision = Literal["auto", "fp32", "bf16"]
 Result = TypeVar("Result")
@@ -34,16 +35,23 @@ class Runtime:
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     """Compile the recovery step: minutes at the start, which only long runs on large networks earn back."""
+    ranks: Ranks = ALONE
+    """Processes that train a network together with this one."""
 
     @classmethod
     def auto(cls, device: str = "auto", precision: Precision = "auto", compile: bool = False) -> Self:
         """The best device there is, bf16 where it has it in hardware; `precision="fp32"` for bitwise comparisons.
 
+        A process that has joined a process group of torch is one of its ranks, each of which has a GPU of its own.
+
         Raises:
-            ConfigError: if the asked device is not there.
+            ConfigError: if the asked device is not there, or not for every rank.
         """
+        ranks = Ranks.joined()
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        if ranks.count > 1:
+            _take_a_device(device)
         try:
             chosen = torch.device(device)
             torch.empty(0, device=chosen)  # a device can be named without being there
@@ -52,7 +60,7 @@ class Runtime:
             raise ConfigError(f"device {device!r} cannot be used ({reason}). Use --device cpu or auto.") from None
         if precision == "auto":
             precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
-        return cls(chosen, precision, compile)
+        return cls(chosen, precision, compile, ranks)
 
     @property
     def device_name(self) -> str:
@@ -70,6 +78,8 @@ class Runtime:
         how = {"precision": self.precision, "device": self.device_name, "images_per_pass": images_per_pass}
         if self.device.type == "cpu":
             how["threads"] = threads or torch.get_num_threads()
+        if self.ranks.count > 1:
+            how["ranks"] = self.ranks.count
         return {**how, "compile": self.compile, "torch": torch.__version__}
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -202,6 +212,11 @@ def compute_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def backends() -> str:
+    """What ranks talk through: NCCL between GPUs, gloo between processors, which also carries what is no tensor."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
 def accelerators() -> int:
     """GPUs of this machine."""
     return torch.cuda.device_count()
@@ -263,6 +278,17 @@ def memory_of_passes(net: nn.Module, device: torch.device) -> Iterator[Callable[
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         yield lambda: sum(kept.values())
+
+
+def _take_a_device(device: str) -> None:
+    """Give this rank a GPU of its own; raises `ConfigError` where there are too few, or ranks cannot use the kind."""
+    here, there = f"{local_count()} ranks on this machine", accelerators()
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"{here} need --device cuda, of which each takes one, or --device cpu (got {device!r}).")
+    if device == "cuda" and there:
+        if local_count() > there:
+            raise ConfigError(f"{here} need a GPU each, it has {there}: --nproc-per-node {there}, or --device cpu.")
+        use_accelerator(local_number())
 
 
 def _compute_with(threads: int) -> None:

@@ -9,7 +9,7 @@ Crop, resize, flip and roll together are linear, and act on rows and columns sep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sre2l_core.ahead import Pool
 from sre2l_core.config import MixedViewConfig, ViewConfig
 from sre2l_core.counter_random import CounterRandom
 
@@ -42,7 +43,7 @@ class ViewParams:
     paste: Tensor
     """[N, 4] float32: top, left, bottom, right of the pasted CutMix rectangle, as shares of the view; zeros if none."""
 
-    def __getitem__(self, rows: Tensor) -> ViewParams:
+    def __getitem__(self, rows: Tensor | slice) -> ViewParams:
         return ViewParams(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def __len__(self) -> int:
@@ -107,8 +108,16 @@ def draw(config: ViewConfig, *, seed: int, epoch: int, ids: Tensor, size: tuple[
     )
 
 
+def requests(batches: Iterable[Tensor], params: ViewParams) -> Iterator[Tensor]:
+    """The rows of a pool that `render` asks for, batch by batch: the images, then those that they are mixed with."""
+    for ids in batches:
+        yield ids
+        if (chosen := params[ids]).mixed:
+            yield chosen.partner
+
+
 def render(
-    pool: Tensor,
+    pool: Pool,
     ids: Tensor,
     params: ViewParams,
     *,

@@ -17,8 +17,8 @@ PACKAGE = Path(sre2l_core.__file__).parent
 STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
     (
-        *("config", "counter_random", "errors", "events", "files", "locks", "manifests", "pictures", "registry"),
-        *("runtime", "steps", "storage", "worker"),
+        *("ahead", "config", "counter_random", "errors", "events", "files", "locks", "manifests", "pictures", "ranks"),
+        *("registry", "runtime", "steps", "storage", "worker"),
     ),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
     ("artifacts", "presets", "embed"),
@@ -32,7 +32,7 @@ LAYERS = [
     ("paper",),
     ("comparisons",),
     ("widgets",),
-    ("arguments", "interrupts", "commands", "cli", "__main__"),
+    ("arguments", "interrupts", "torchrun", "commands", "cli", "__main__"),
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -54,8 +54,10 @@ class Machines(Machine):
 
     def executor(self) -> AbstractContextManager[Executor | None]:
         """The workers, as stages take them; None where this process computes by itself."""
+        from sre2l_core.ranks import Ranks
         from sre2l_core.work.executors import executor_for
 
+        Ranks.joined().check_no_workers(self.workers is not None or self.scheduler is not None)
         how: dict[str, Any] = {"threads": self.worker_threads, "patience": self.patience, "device": self.device}
         return executor_for(self.workers, self.scheduler, **how)
 

@@ -17,6 +17,7 @@ from sre2l_core.data.picture_sets import RESIDENT_BYTES
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Batch, Split
 from sre2l_core.data.streaming import StreamSplit
+from sre2l_core.ranks import ALONE, Ranks
 
 _AT_ONCE = 512
 """Pictures between two looks at where they go."""
@@ -58,10 +59,19 @@ class DecodedOnce:
         return len(self._split)
 
     def train_batches(
-        self, view: MixedViewConfig, *, batch_size: int, seed: int, epoch: int, device: torch.device | str
+        self,
+        view: MixedViewConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        device: torch.device | str,
+        ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
         """One shuffled epoch of random views, decoded for it (see `Split`)."""
-        return self._split.train_batches(view, batch_size=batch_size, seed=seed, epoch=epoch, device=device)
+        return self._split.train_batches(
+            view, batch_size=batch_size, seed=seed, epoch=epoch, device=device, ranks=ranks
+        )
 
     def take(self, ids: Tensor) -> Tensor:
         """Some images as pixels, decoded for it (see `Split`)."""
@@ -82,26 +92,30 @@ class DecodedOnce:
 
     @cached_property
     def _pixels(self) -> Tensor | None:
-        pixels = self._room()
+        pixels = room_for((len(self), self.spec.channels, *self.spec.size), self._folder)
         if pixels is not None:
             for images, ids in self._split.decoded(torch.arange(len(self)).split(_AT_ONCE)):
                 pixels[ids], self._readable[ids] = images, True
         return pixels
 
-    def _room(self) -> Tensor | None:
-        """[N, C, H, W] uint8 to be filled, in memory or in a file; None where there is room for neither."""
-        shape = (len(self), self.spec.channels, *self.spec.size)
-        size = int(np.prod(shape))
-        if size <= RESIDENT_BYTES:
-            return torch.empty(shape, dtype=torch.uint8)
-        if self._folder is None:
-            return None
-        try:
-            with TemporaryFile(dir=self._folder) as file:
-                _reserve(file.fileno(), size)
-                return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
-        except OSError:
-            return None
+
+def room_for(shape: tuple[int, ...], folder: Path | None) -> Tensor | None:
+    """Pixels of this shape to be filled, uint8: in memory where they are few, else mapped to a file without a name.
+
+    None where they are many and there is no folder for the file, or no room in it. A folder of another machine is not
+    there: then the file lies among the temporary ones.
+    """
+    size = int(np.prod(shape))
+    if size <= RESIDENT_BYTES:
+        return torch.empty(shape, dtype=torch.uint8)
+    if folder is None:
+        return None
+    try:
+        with TemporaryFile(dir=folder if folder.is_dir() else None) as file:
+            _reserve(file.fileno(), size)
+            return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
+    except OSError:
+        return None
 
 
 def _reserve(file: int, size: int) -> None:

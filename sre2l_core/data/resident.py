@@ -14,6 +14,7 @@ from sre2l_core.data.decode import check_memory
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Batch, train_id_batches
 from sre2l_core.errors import DataError
+from sre2l_core.ranks import ALONE, Ranks
 from sre2l_core.views import ViewParams, apply, draw, mix
 
 
@@ -53,22 +54,30 @@ class ResidentSplit:
         return len(self.images)
 
     def train_batches(
-        self, view: MixedViewConfig, *, batch_size: int, seed: int, epoch: int, device: torch.device | str
+        self,
+        view: MixedViewConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        device: torch.device | str,
+        ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
         """One shuffled epoch of random views; partners for mixing come from the whole split (see `Split`)."""
         pool = self._on(torch.device(device))
         params = draw(view, seed=seed, epoch=epoch, ids=torch.arange(len(self)), size=self.spec.size)
-        black = self.spec.black if view.crop == "padded" else None
-        for ids in train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch):
+        black, size = self.spec.black if view.crop == "padded" else None, ranks.part_size(batch_size, len(self))
+        for batch in train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch):
+            rows, share = ranks.share(len(batch), size)
+            ids = batch[rows]
             chosen = params[ids]
             images = self._views(pool, ids, chosen, black)
             if chosen.mixed:
                 partners = self._views(pool, chosen.partner, params[chosen.partner], black)
                 images = mix(images, partners, chosen)
             labels, partner_labels = self.labels[ids], self.labels[chosen.partner]
-            yield Batch(
-                images, labels.to(device), partner_labels.to(device), chosen.shares(self.spec.resolution).to(device)
-            )
+            shares = chosen.shares(self.spec.resolution)
+            yield Batch(images, labels.to(device), partner_labels.to(device), shares.to(device), share)
 
     def eval_batches(self, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
         """All images in order without augmentation (see `Split`)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sre2l_core.config import MixedViewConfig
 from sre2l_core.data.spec import DatasetSpec
+from sre2l_core.ranks import ALONE, Ranks
 
 
 class Batch(NamedTuple):
@@ -26,6 +27,8 @@ class Batch(NamedTuple):
     """[B] int64 label of the image mixed in; equal to `labels` where nothing is mixed."""
     weights: Tensor
     """[B] float32 share of the image's own label: 1 where nothing is mixed."""
+    share: float = 1.0
+    """Weight of its mean loss where ranks have parts of the batch; see `ranks.Share`."""
 
 
 class Split(Protocol):
@@ -43,9 +46,16 @@ class Split(Protocol):
         """Number of images N."""
 
     def train_batches(
-        self, view: MixedViewConfig, *, batch_size: int, seed: int, epoch: int, device: torch.device | str
+        self,
+        view: MixedViewConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        device: torch.device | str,
+        ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
-        """One shuffled epoch of random views.
+        """One shuffled epoch of random views; of each batch the part of this one of the `ranks`.
 
         The order is a pure function of (seed, epoch) and a view of (seed, epoch, image); a last batch of a single image
         is dropped, because BatchNorm cannot use it.
@@ -139,3 +149,9 @@ def stratified_split(labels: Tensor, *, val_share: float, seed: int) -> tuple[Te
         order = np.argsort(np.random.default_rng((seed, label)).random(len(members)), kind="stable")
         held[members[torch.from_numpy(order[:count])]] = True
     return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
+
+
+def part_of_rank(split: Split, ranks: Ranks) -> Split:
+    """The images of a split that one of several ranks evaluates; all of them where there are too few to share."""
+    own = torch.arange(len(split))[ranks.number :: ranks.count]
+    return split if ranks.count == 1 or len(split) < ranks.count else split.part(own)

@@ -23,7 +23,8 @@ from sre2l_core.data.decode import cores, decode_all, fit, open_rgb, to_pixels
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Batch, train_id_batches
 from sre2l_core.errors import DataError
-from sre2l_core.views import draw, mix
+from sre2l_core.ranks import ALONE, Ranks, Share, local_count
+from sre2l_core.views import ViewParams, draw, mix
 
 
 class StreamSplit:
@@ -53,36 +54,53 @@ class StreamSplit:
             eval_scale: shorter side before the central crop, in units of the resolution (256 / 224 for ImageNet).
             upright: turn photographs by their EXIF orientation.
             skip_corrupt: leave unreadable files out of their batch, with a warning, instead of raising.
-            workers: decoding processes; None: one per core, at most 8.
+            workers: decoding processes; None: one per core, at most 8, and of ranks on one machine a share each.
         """
         self.spec = spec
         self.labels = labels.cpu().long()
         self._files = _Files(
             np.array([os.fsencode(path) for path in paths]), spec.resolution, eval_scale, upright, skip_corrupt
         )
-        self._workers = min(cores(), 8) if workers is None else workers
+        self._workers = min(max(cores() // local_count(), 1), 8) if workers is None else workers
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def train_batches(
-        self, view: MixedViewConfig, *, batch_size: int, seed: int, epoch: int, device: torch.device | str
+        self,
+        view: MixedViewConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        device: torch.device | str,
+        ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
         """One shuffled epoch of random views; partners for mixing come from the same batch (see `Split`)."""
         batches, used = train_id_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch), 0
-        for pixels, ids in self.decoded(batches, device, view, seed, epoch):
+        size, whole = ranks.part_size(batch_size, len(self)), iter(batches)
+
+        def views_of(ids: Tensor) -> ViewParams:
+            return draw(view, seed=seed, epoch=epoch, ids=ids, size=self.spec.size)
+
+        # Which files can be read, and so who mixes with whom, is only known to those that have decoded all of a batch.
+        every = ranks.count == 1 or self._files.skip_corrupt
+        wanted = batches if every else [_needed(ids, views_of(ids), ranks.share(len(ids), size)) for ids in batches]
+        for pixels, found in self.decoded(wanted, device, view, seed, epoch):
+            ids = found if every else next(whole)
             if len(ids) == 1 < min(batch_size, len(self)):
                 continue
             images = self.spec.normalize(pixels.to(device, non_blocking=True))
-            params = draw(view, seed=seed, epoch=epoch, ids=ids, size=self.spec.size)
-            order = ids.argsort()
-            partners = order[torch.searchsorted(ids[order], params.partner)]
+            rows, share = ranks.share(len(ids), size)
+            params, own = views_of(ids)[rows], images[rows] if every else images[: rows.stop - rows.start]
             if params.mixed:
-                images = mix(images, images[partners.to(device)], params)
-            labels, partner_labels = self.labels[ids], self.labels[params.partner]
+                order = found.argsort()
+                partners = order[torch.searchsorted(found[order], params.partner)]
+                own = mix(own, images[partners.to(device)], params)
+            labels, partner_labels = self.labels[ids[rows]], self.labels[params.partner]
             used += len(ids)
             shares = params.shares(self.spec.resolution)
-            yield Batch(images, labels.to(device), partner_labels.to(device), shares.to(device))
+            yield Batch(own, labels.to(device), partner_labels.to(device), shares.to(device), share)
         if not used:
             raise DataError(f"{self.spec.name}: no batch has two images that can be read. Check the files named above.")
 
@@ -216,6 +234,12 @@ class _Batches(Dataset[_Decoded]):
                 problems.append(str(error))
         pixels = torch.stack(images) if images else torch.empty(0, dtype=torch.uint8)
         return _Decoded(pixels, torch.tensor(ids, dtype=torch.long), problems)
+
+
+def _needed(ids: Tensor, params: ViewParams, share: Share) -> Tensor:
+    """Of a batch the images of a rank, and after them those that these are mixed with."""
+    own, others = ids[share.rows], params.partner[share.rows]
+    return torch.cat([own, others[~torch.isin(others, own)].unique()])
 
 
 def _as_is(batch: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self
@@ -102,6 +102,10 @@ class SoftLabels:
                     f"for each of {self.num_images} images. Relabel."
                 )
         return parts
+
+    def in_memory(self) -> Self:
+        """The same with all shards read, and checked."""
+        return replace(self, shards=[self._shard(epoch) for epoch in range(len(self.shards))])
 
     def save(self, folder: str | Path) -> None:
         """Write all shards and the manifest."""

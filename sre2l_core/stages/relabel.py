@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from sre2l_core import storage
+from sre2l_core.ahead import reading
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.codecs import build_codec
 from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.events import Listener, StepEvent
+from sre2l_core.ranks import parts_of
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_name
 from sre2l_core.steps import drive, stepwise
-from sre2l_core.views import render
+from sre2l_core.views import render, requests
 from sre2l_core.work import Shared, Unit, run_units, threads_of
 
 
@@ -44,6 +46,7 @@ def relabelling(
         condensed.spec,
         (teacher.id, condensed.id),
     )
+    live.runtime.ranks.check_alone("relabel")
     request = {"teacher": teacher.id, "condensed": condensed.id, "config": config.model_dump(mode="json")}
     how = live.runtime.how(live.runtime.images_per_pass(config.batch_size, spec.resolution**2), threads_of(executor))
     build_codec(config.codec, **config.codec_options)  # or what is wrong with it, before anything is claimed
@@ -102,9 +105,8 @@ Answers = Generator[tuple[int, tuple[int, Mapping[str, Tensor]] | None], None, N
 
 
 def _one_by_one(live: LiveLabels, work: storage.Work) -> Answers:
-    pool = live.runtime.pool(live.condensed.images)
     for epoch in range(live.config.epochs):
-        yield epoch + 1, None if work.has(shard_name(epoch)) else (epoch, _label(live, pool, epoch))
+        yield epoch + 1, None if work.has(shard_name(epoch)) else (epoch, _label(live, epoch))
 
 
 def _by_workers(live: LiveLabels, work: storage.Work, executor: Executor) -> Answers:
@@ -120,16 +122,16 @@ def _by_workers(live: LiveLabels, work: storage.Work, executor: Executor) -> Ans
 def label_epoch(live: LiveLabels, epoch: int, *, runtime: Runtime) -> tuple[int, Mapping[str, Tensor]]:
     """One unit: the labels of an epoch, packed."""
     live.runtime = runtime
-    return epoch, _label(live, runtime.pool(live.condensed.images), epoch)
+    return epoch, _label(live, epoch)
 
 
-def _label(live: LiveLabels, pool: Tensor, epoch: int) -> Mapping[str, Tensor]:
+def _label(live: LiveLabels, epoch: int) -> Mapping[str, Tensor]:
     """The labels of an epoch's views as the codec packs them, in the order of image ids."""
     codec = build_codec(live.config.codec, **live.config.codec_options)
-    return codec.encode(_logits(live, pool, epoch))
+    return codec.encode(_logits(live, epoch))
 
 
-def _logits(live: LiveLabels, pool: Tensor, epoch: int) -> Tensor:
+def _logits(live: LiveLabels, epoch: int) -> Tensor:
     """[N, K] logits of an epoch's views, on the CPU, in the order of image ids."""
     params, condensed, config = live.views(epoch), live.condensed, live.config
     spec = condensed.spec
@@ -137,18 +139,12 @@ def _logits(live: LiveLabels, pool: Tensor, epoch: int) -> Tensor:
     if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
         order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))
     out, prepare = torch.empty(len(condensed), spec.num_classes), live.runtime.preparing(spec.normalize)
-    for ids in batches_of(order, config.batch_size):
-        pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
-        out[ids] = live.logits(epoch, ids, pixels).cpu()
+    batches = [order[rows] for rows in parts_of(len(order), config.batch_size)]
+    with reading(condensed.pool(live.runtime), requests(batches, params), live.runtime.device) as pool:
+        for ids in batches:
+            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
+            out[ids] = live.logits(epoch, ids, pixels).cpu()
     return out
-
-
-def batches_of(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Parts of `batch_size`; a single image left over joins the part before: it has no statistics of its own."""
-    batches = list(order.split(batch_size))
-    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
 
 
 REFERENCE_BYTES = 27.3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import isfinite
@@ -18,7 +19,7 @@ from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.config import SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.imagenet import weights_spec
-from sre2l_core.data.split import Batch, batch_count
+from sre2l_core.data.split import Batch, batch_count, part_of_rank
 from sre2l_core.errors import ConfigError, DivergenceError, unknown
 from sre2l_core.events import Listener, StepEvent
 from sre2l_core.losses import accuracy, cross_entropy, hard_targets
@@ -33,6 +34,7 @@ class Squeezing:
     def __init__(self, data: Dataset, config: SqueezeConfig, *, runtime: Runtime | None = None) -> None:
         self.data, self.config = data, config
         self.runtime = runtime or Runtime.auto()
+        self.runtime.ranks.part_size(config.batch_size, len(data.train))  # or what is wrong with it
         self.net = empty_network(config.backbone, data.spec, config.backbone_options, config.seed)
         self.trainer = Trainer(self.net, config, self.runtime)
         self.epoch = 0
@@ -43,22 +45,22 @@ class Squeezing:
     def __iter__(self) -> Iterator[StepEvent]:
         """Train the epochs that are left, yielding after every optimiser step."""
         config, spec = self.config, self.data.spec
-        per_epoch = batch_count(len(self.data.train), config.batch_size)
+        per_epoch, ranks = batch_count(len(self.data.train), config.batch_size), self.runtime.ranks
+        asked: dict[str, Any] = {"batch_size": config.batch_size, "device": self.runtime.device, "ranks": ranks}
         for epoch in range(self.epoch, config.epochs):
-            batches = self.data.train.train_batches(
-                config, batch_size=config.batch_size, seed=config.seed, epoch=epoch, device=self.runtime.device
-            )
+            batches = self.data.train.train_batches(config, seed=config.seed, epoch=epoch, **asked)
             marked = enumerate(islice(_marked(batches), self.batch, None), self.batch)
             for number, (batch, is_last) in marked:
                 targets = hard_targets(batch.labels, batch.partners, batch.weights, spec.num_classes)
-                loss, logits = self.trainer.step(batch.images, partial(_loss, targets), epoch + number / per_epoch)
+                now = epoch + number / per_epoch
+                loss, logits = self.trainer.step(batch.images, partial(_loss, targets), now, batch.share)
+                metrics = ranks.mean({"loss": loss, "train_top1": batch.share * accuracy(logits, batch.labels)})
                 step = epoch * per_epoch + number + 1
                 self.batch = number + 1
                 if is_last:
                     self.epoch, self.batch = epoch + 1, 0
-                    self._check(loss)
+                    self._check(metrics["loss"])
                     step = self.epoch * per_epoch
-                metrics = {"loss": loss, "train_top1": accuracy(logits, batch.labels)}
                 yield StepEvent(
                     "squeeze", step, config.epochs * per_epoch, metrics, f"epoch {epoch + 1}/{config.epochs}"
                 )
@@ -110,13 +112,19 @@ def squeezing(
     out: str | Path | None = None,
     wait: bool = False,
 ) -> Generator[StepEvent, None, Teacher]:
-    """The steps of `squeeze`: a `StepEvent` after every optimiser step, and at the end the teacher."""
+    """The steps of `squeeze`: a `StepEvent` after every optimiser step, and at the end the teacher.
+
+    Of several ranks all take the same steps and return the same teacher; the first alone knows the folder.
+    """
     runtime = runtime or Runtime.auto()
+    ranks = runtime.ranks
     request = {**data.to_json(), "config": config.model_dump(mode="json")}
-    how = runtime.how(config.micro_batch or config.batch_size)
-    with storage.claimed(out, "teacher", request, how, wait=wait) as work:
-        if work.finished and out is not None:
-            return Teacher.load(out)
+    part = config.batch_size if ranks.count == 1 else ranks.part_size(config.batch_size, len(data.train))
+    how = runtime.how(config.micro_batch or part)
+    with storage.claimed(out if ranks.first else None, "teacher", request, how, wait=wait) as work:
+        if out is not None and ranks.from_first(lambda: work.finished):
+            return ranks.from_first(partial(Teacher.load, out))
+        data = replace(data, val=part_of_rank(data.val, ranks))
         if config.pretrained:
             teacher = pretrained(data, config, runtime)
         else:
@@ -196,7 +204,7 @@ def _weights(backbone: str, weights: str) -> Any:
 
 def _resumable(training: Squeezing, work: storage.Work) -> Iterator[StepEvent]:
     """Train to the end, continuing a saved state; one is saved after every epoch, and where it is stopped."""
-    if (state := work.state()) is not None:
+    if (state := training.runtime.ranks.from_first(work.state)) is not None:
         training.load_state_dict(state)
     finished = training.epoch
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from sre2l_core.ahead import reading
 from sre2l_core.artifacts import CondensedSet, empty_network
 from sre2l_core.config import MixedViewConfig, ValidateConfig
 from sre2l_core.data import Dataset
@@ -21,7 +22,7 @@ from sre2l_core.losses import accuracy, cross_entropy, hard_targets, soft_label_
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource
 from sre2l_core.stages.training import Trainer, evaluate
-from sre2l_core.views import render
+from sre2l_core.views import render, requests
 
 
 class LabelledBatch(NamedTuple):
@@ -30,6 +31,13 @@ class LabelledBatch(NamedTuple):
     pixels: Tensor
     hard: Tensor
     soft: Tensor | None
+    share: float = 1.0
+    """Weight of its mean loss where ranks have parts of the batch; see `ranks.Share`."""
+
+    def part(self, rows: slice) -> LabelledBatch:
+        """Some rows of it."""
+        soft = None if self.soft is None else self.soft[rows]
+        return LabelledBatch(self.pixels[rows], self.hard[rows], soft, self.share)
 
 
 class Lesson(Protocol):
@@ -48,7 +56,7 @@ class Lesson(Protocol):
         """Number of images."""
 
     def batches(self, epoch: int, config: ValidateConfig, seed: int, runtime: Runtime) -> Iterator[LabelledBatch]:
-        """The batches of an epoch; order and views depend on (seed, epoch)."""
+        """The batches of an epoch, or this rank's parts of them; order and views depend on (seed, epoch)."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,6 @@ class CondensedLesson:
     soft: bool
     epochs: int | None = None
     """Epochs of views there are; the first comes again after the last (LPLD, NeurIPS 2024). None: as many as asked."""
-    _pools: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
-    """The pixels where batches are taken from them: moved once, not in every epoch."""
 
     @property
     def labels(self) -> str:
@@ -78,14 +84,20 @@ class CondensedLesson:
         """The very views that were labelled, in an order of the student's own."""
         shown = epoch % self.epochs if self.epochs else epoch
         spec, params, labels = self.condensed.spec, self.source.views(shown), self.condensed.labels
-        if runtime.device not in self._pools:
-            self._pools[runtime.device] = runtime.pool(self.condensed.images)
-        pool, prepare = self._pools[runtime.device], runtime.preparing(spec.normalize)
-        for ids in train_id_batches(self.images, batch_size=config.batch_size, seed=seed, epoch=epoch):
-            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
-            partners, shares = labels[params.partner[ids]], params[ids].shares(spec.resolution)
-            hard = hard_targets(labels[ids], partners, shares, spec.num_classes).to(runtime.device)
-            yield LabelledBatch(pixels, hard, self.source.logits(shown, ids, pixels) if self.soft else None)
+        batches = train_id_batches(self.images, batch_size=config.batch_size, seed=seed, epoch=epoch)
+        size, prepare = runtime.ranks.part_size(config.batch_size, self.images), runtime.preparing(spec.normalize)
+        shares = [runtime.ranks.share(len(ids), size) for ids in batches]
+        # Labels that rest on the statistics of a whole batch are made of all of it by every rank.
+        whole = self.soft and self.source.config.teacher_mode == "batch"
+        seen = batches if whole else [ids[share.rows] for ids, share in zip(batches, shares, strict=True)]
+        with reading(self.condensed.pool(runtime), requests(seen, params), runtime.device) as pool:
+            for ids, share in zip(seen, shares, strict=True):
+                pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
+                partners, parts = labels[params.partner[ids]], params[ids].shares(spec.resolution)
+                hard = hard_targets(labels[ids], partners, parts, spec.num_classes).to(runtime.device)
+                soft = self.source.logits(shown, ids, pixels) if self.soft else None
+                batch = LabelledBatch(pixels, hard, soft, share.weight)
+                yield batch.part(share.rows) if whole else batch
 
 
 @dataclass(frozen=True)
@@ -104,12 +116,13 @@ class RealLesson:
 
     def batches(self, epoch: int, config: ValidateConfig, seed: int, runtime: Runtime) -> Iterator[LabelledBatch]:
         """Augmented like the condensed images."""
+        where: dict[str, Any] = {"device": runtime.device, "ranks": runtime.ranks}
         batches = self.data.train.train_batches(
-            self.views, batch_size=config.batch_size, seed=seed, epoch=epoch, device=runtime.device
+            self.views, batch_size=config.batch_size, seed=seed, epoch=epoch, **where
         )
         for batch in batches:
             hard = hard_targets(batch.labels, batch.partners, batch.weights, self.data.spec.num_classes)
-            yield LabelledBatch(batch.images, hard, None)
+            yield LabelledBatch(batch.images, hard, None, batch.share)
 
 
 class Student:
@@ -137,12 +150,13 @@ class Student:
             batches = self.lesson.batches(self.epoch, config, self.seed, self.runtime)
             for batch in islice(batches, self.batch, self.batch + self.steps - self.step):
                 progress = config.epochs * self.step / self.steps
-                loss, logits = self.trainer.step(batch.pixels, partial(_loss, batch, config), progress)
+                loss, logits = self.trainer.step(batch.pixels, partial(_loss, batch, config), progress, batch.share)
                 self.step, self.batch = self.step + 1, self.batch + 1
-                metrics = {"loss": loss, "train_top1": accuracy(logits, batch.hard.argmax(1))}
+                right = batch.share * accuracy(logits, batch.hard.argmax(1))
+                metrics = self.runtime.ranks.mean({"loss": loss, "train_top1": right})
                 at_end_of_epoch = self.step % per_epoch == 0 and (self.epoch + 1) % config.eval_every == 0
                 if self.step == self.steps or at_end_of_epoch:
-                    self._test(loss)
+                    self._test(metrics["loss"])
                     metrics["top1"] = torch.tensor(self.history[-1]["top1"])
                 yield StepEvent("validate", self.step, self.steps, metrics)
             self.epoch, self.batch = self.epoch + 1, 0

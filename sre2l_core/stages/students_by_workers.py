@@ -40,19 +40,43 @@ class StudentKey(NamedTuple):
 Answer = tuple[StudentKey, dict[str, float]]
 
 
+class OutOfReachError(WorkError):
+    """A worker does not see the folder of stored labels."""
+
+
 def by_workers(
     executor: Executor, materials: Materials, students: Sequence[tuple[StudentKey, str]], runtime: Runtime
 ) -> Generator[Answer | None, None, None]:
-    """Have workers train students, given with what they are called; each with its result, None while none is done."""
-    labels = materials.labels
+    """Have workers train students, given with what they are called; each with its result, None while none is done.
+
+    Stored labels are read where they lie, an epoch at a time. Where a worker does not see them, they travel, if they
+    are not too many.
+    """
+    labels, left = materials.labels, dict(students)
     if isinstance(labels, SoftLabels):  # workers may have been started in another folder
         shards = [replace(s, path=s.path.absolute()) if isinstance(s, Piece) else s for s in labels.shards]
         materials = materials._replace(labels=replace(labels, shards=shards))
+    try:
+        yield from _train(executor, materials, left, runtime)
+    except OutOfReachError as error:
+        yield from _train(executor, materials._replace(labels=carried(labels, error)), left, runtime)
+
+
+def _train(
+    executor: Executor, materials: Materials, left: dict[StudentKey, str], runtime: Runtime
+) -> Generator[Answer | None, None, None]:
+    """Have students trained that are left, and strike out those that are done."""
     shared = Shared.of(materials)
-    units = (Unit(note, train_student, (shared, key)) for key, note in students)
+    units = [Unit(note, train_student, (shared, key)) for key, note in left.items()]
     with closing(run_units(units, executor, runtime)) as answers:
         for answer in answers:
-            yield answer and (answer[0].args[1], answer[1])
+            if answer is None:
+                yield None
+                continue
+            unit, result = answer
+            key: StudentKey = unit.args[1]
+            del left[key]
+            yield key, result
 
 
 def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) -> dict[str, float]:
@@ -71,10 +95,23 @@ def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) ->
 
 
 def check_within_reach(labels: SoftLabels) -> None:
-    """Raise `WorkError` in a worker that does not see the folder of stored labels."""
+    """Raise `OutOfReachError` in a worker that does not see the folder of stored labels."""
     first = labels.shards[0]
     if isinstance(first, Piece) and not first.path.exists():
+        raise OutOfReachError(f"the worker {platform.node()} does not see {first.path}")
+
+
+def carried(labels: LabelSource, error: OutOfReachError) -> SoftLabels:
+    """Stored labels in memory, so that they travel to workers; raises `WorkError` where they are too many."""
+    assert isinstance(labels, SoftLabels)
+    size = sum(shard.path.stat().st_size for shard in labels.shards if isinstance(shard, Piece))
+    if size > _CARRIED:
         raise WorkError(
-            f"the worker {platform.node()} does not see {first.path}: it needs the folder of stored labels under the "
-            "same path, or labels that are made on the fly."
-        )
+            f"{error}, and stored labels of {size / 2**30:.1f} GiB do not travel: give it that folder under the same "
+            "path, or have labels made on the fly."
+        ) from error
+    return labels.in_memory()
+
+
+_CARRIED = 2**30
+"""Bytes of stored labels that a worker may be sent, and then holds."""

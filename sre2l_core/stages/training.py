@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from sre2l_core.bn_stats import batchnorms
 from sre2l_core.config import TrainConfig
 from sre2l_core.data.split import Split
+from sre2l_core.ranks import parts_of
 from sre2l_core.runtime import Runtime
 
 
@@ -45,41 +47,56 @@ def lr_factor(config: TrainConfig, epoch: float) -> float:
 
 
 class Trainer:
-    """One network on its way: an optimiser, its schedule, and an average of the weights if asked for."""
+    """One network on its way: an optimiser, its schedule, and an average of the weights if asked for.
+
+    Where the runtime has several ranks, each has such a trainer of the same network, and all take every step.
+    """
 
     def __init__(self, net: nn.Module, config: TrainConfig, runtime: Runtime, ema: float | None = None) -> None:
         self.net, self.config, self.runtime = runtime.place(net).train(), config, runtime
         self.optimizer = build_optimizer(net, config)
         self.average = None if ema is None else WeightAverage(net, ema)
+        self._layers = batchnorms(net)
+        self._shared: nn.Module | None = None
+        """What passes go through: the network itself, or the same shared with other ranks, made with the first step."""
 
-    def step(self, images: Tensor, loss_of: Callable[[Tensor, slice], Tensor], epoch: float) -> tuple[Tensor, Tensor]:
+    def step(
+        self, images: Tensor, loss_of: Callable[[Tensor, slice], Tensor], epoch: float, share: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """One optimiser step on normalised images [B, C, H, W].
 
         Args:
-            images: the batch, on the device.
+            images: the batch, or this rank's part of it, on the device.
             loss_of: loss of the logits of rows `slice` of the batch, a mean over them.
             epoch: for the learning rate.
+            share: weight of this rank's mean loss; see `ranks.Share`.
 
         Returns:
-            Loss and logits [B, K], detached.
+            Loss, so weighted, and logits [B, K], detached.
         """
+        net, ranks = self._passing(images), self.runtime.ranks
         factor = lr_factor(self.config, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * factor
         self.optimizer.zero_grad(set_to_none=True)
-        size = self.config.micro_batch or len(images)
-        losses, outputs = [], []
-        for start in range(0, len(images), size):
-            rows = slice(start, min(start + size, len(images)))
-            logits = self.runtime.forward(self.net, images[rows])
-            loss = loss_of(logits.float(), rows) * ((rows.stop - rows.start) / len(images))
-            loss.backward()
-            losses.append(loss.detach())
-            outputs.append(logits.detach().float())
+        parts, losses, outputs = parts_of(len(images), self.config.micro_batch or len(images)), [], []
+        with ranks.statistics(self._layers, passes=len(parts) if share else 0):
+            for rows in parts:
+                with ranks.adding_up(net, last=rows is parts[-1]):
+                    logits = self.runtime.forward(net, images[rows])
+                    loss = loss_of(logits.float(), rows) * (share * (rows.stop - rows.start) / len(images))
+                    loss.backward()
+                losses.append(loss.detach())
+                outputs.append(logits.detach().float())
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.net)
         return torch.stack(losses).sum(), torch.cat(outputs)
+
+    def _passing(self, images: Tensor) -> nn.Module:
+        if self._shared is None:
+            self._shared = self.runtime.ranks.wrap(self.net, lambda net: self.runtime.forward(net, images))
+        return self._shared
 
     @property
     def tested(self) -> nn.Module:
@@ -138,7 +155,10 @@ class WeightAverage:
 
 
 def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> dict[str, float]:
-    """Top-1 and top-5 accuracy, shares in [0, 1]; the network's train/eval mode is put back."""
+    """Top-1 and top-5 accuracy, shares in [0, 1]; the network's train/eval mode is put back.
+
+    Of several ranks each evaluates a split of its own, and all get the accuracy over all of them.
+    """
     was_training = net.training
     net.eval()
     top1 = top5 = count = 0
@@ -151,4 +171,5 @@ def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 5
             count += len(labels)
     finally:
         net.train(was_training)
+    top1, top5, count = runtime.ranks.sum(top1, top5, count)
     return {"top1": top1 / count, "top5": top5 / count}

@@ -7,7 +7,9 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from sre2l_core import storage
@@ -15,8 +17,10 @@ from sre2l_core.artifacts import CondensedSet, Score, Teacher
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.decoded import decoded_once
+from sre2l_core.data.split import part_of_rank
 from sre2l_core.errors import DataError
 from sre2l_core.events import Listener, StepEvent
+from sre2l_core.ranks import ALONE, Ranks
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, SoftLabels
 from sre2l_core.stages.rows import Row, baselines, grid
@@ -41,20 +45,26 @@ def validating(
 ) -> Generator[StepEvent, None, Score]:
     """The steps of `validate`: a `StepEvent` after every optimiser step of every student, and at the end the table.
 
-    With an executor there is one after every student, and one now and then while they learn.
+    With an executor there is one after every student, and one now and then while they learn. Of several ranks all take
+    the same steps and return the same table; the first alone knows the folder.
     """
     runtime = runtime or Runtime.auto()
+    ranks = runtime.ranks
+    ranks.check_no_workers(executor is not None)
     rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
     _check_judge(data, teacher)
     made_from = {"condensed": condensed.id, "labels": _describe(labels), **data.to_json()}
     request = {**made_from, "config": config.model_dump(mode="json")}
     judge = teacher.id if teacher is not None and baselines(config) else None
-    how = runtime.how(config.micro_batch or config.batch_size, threads_of(executor))
-    with storage.claimed(out, "score", {"teacher of baselines": judge, **request}, how, wait=wait) as work:
-        if work.finished and out is not None:
-            return Score.load(out)
-        results = Results(work, rows)
-        data = replace(data, val=decoded_once(data.val, work.folder))
+    part = config.batch_size if ranks.count == 1 else ranks.part_size(config.batch_size, len(condensed))
+    how = runtime.how(config.micro_batch or part, threads_of(executor))
+    asked = {"teacher of baselines": judge, **request}
+    with storage.claimed(out if ranks.first else None, "score", asked, how, wait=wait) as work:
+        if out is not None and ranks.from_first(lambda: work.finished):
+            return ranks.from_first(partial(Score.load, out))
+        results = Results(work, rows, ranks)
+        place = work.folder if ranks.first else Path(gettempdir())
+        data = replace(data, val=decoded_once(part_of_rank(data.val, ranks), place))
         if executor is None:
             yield from _one_by_one(rows, data, runtime, results, work)
         else:
@@ -145,7 +155,7 @@ def _train(
     The student and the images that it learns from are let go before the next are made.
     """
     student, key = row.begin(seed, data, runtime), results.key(row, seed)
-    state = work.state()
+    state = runtime.ranks.from_first(work.state)
     if state is not None and state["student"] == key:
         student.load_state_dict(state)
     saved = time.monotonic()
@@ -176,10 +186,10 @@ STUDENTS = "students.json"
 class Results:
     """Accuracies of finished students, kept in `students.json` if there is a folder, in the order of the rows."""
 
-    def __init__(self, work: storage.Work, rows: Sequence[Row]) -> None:
+    def __init__(self, work: storage.Work, rows: Sequence[Row], ranks: Ranks = ALONE) -> None:
         self._work = work
         self._order = [self.key(row, seed) for row in rows for seed in row.seeds]
-        self._done: dict[str, dict[str, float]] = work.read_json(STUDENTS)
+        self._done: dict[str, dict[str, float]] = ranks.from_first(lambda: work.read_json(STUDENTS))
 
     @staticmethod
     def key(row: Row, seed: int) -> str:

@@ -105,7 +105,10 @@ def dask(address: str) -> Iterator[Executor]:
     except ImportError:
         raise ConfigError("--scheduler needs Dask: pip install 'sre2l-core[cluster]'.") from None
     # Teachers are large, and go once; that a scheduler is lost is said in a line.
-    with config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}), _quiet("distributed.client"):
+    with (
+        config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}),
+        _quiet("distributed", "distributed.client"),
+    ):
         try:
             get_address_host_port(address)  # a client that stumbles over it says more than it should when it goes
             client = Client(address, timeout=_ANSWERS_WITHIN, set_as_default=False)
@@ -121,14 +124,16 @@ def dask(address: str) -> Iterator[Executor]:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _quiet(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 _ANSWERS_WITHIN = 10

@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from sre2l_core import pictures
+from sre2l_core.artifacts import CondensedSet
 from sre2l_core.config import MixedViewConfig
 from sre2l_core.data import decoded, streaming
 from sre2l_core.data.decoded import decoded_once
 from sre2l_core.data.streaming import StreamSplit
 from sre2l_core.errors import DataError
+from sre2l_core.work.units import pack, unpack
 
 CPU = torch.device("cpu")
 
@@ -83,6 +85,26 @@ def test_without_room_they_are_decoded_anew(tiny_spec, files, tmp_path, monkeypa
     assert same(looked_at(kept), looked_at(kept))
     assert len(read) == 20
     assert [path.name for path in tmp_path.iterdir()] == ["val"]
+
+
+def test_where_the_folder_is_that_of_another_machine_they_lie_among_temporary_files(
+    tiny_spec, files, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(decoded, "RESIDENT_BYTES", 0)
+    paths, read = files
+    kept = decoded_once(split(tiny_spec, paths), tmp_path / "elsewhere")
+    assert same(looked_at(kept), looked_at(kept))
+    assert len(read) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["val"]
+
+
+def test_many_condensed_images_are_mapped_to_a_file(tiny_condensed, tmp_path, monkeypatch):
+    tiny_condensed.save(tmp_path / "set")
+    monkeypatch.setattr(decoded, "RESIDENT_BYTES", 0)
+    mapped = CondensedSet.load(tmp_path / "set")
+    assert mapped.id == tiny_condensed.id
+    assert unpack(pack(mapped)).id == mapped.id
+    assert not mapped.images.untyped_storage().resizable()
 
 
 def test_a_file_takes_its_room_at_once(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -130,7 +131,7 @@ def test_the_pool_is_moved_once_or_by_batch(tiny_condensed, live, cpu, monkeypat
 
     if not fits:
         monkeypatch.setattr(Runtime, "preparing", counted)
-    lesson = CondensedLesson("condensed", tiny_condensed, live, True)
+    lesson = CondensedLesson("condensed", replace(tiny_condensed), live, True)
     batches = [list(lesson.batches(epoch, config(), 0, cpu)) for epoch in range(3)]
     assert len(moved) == 1
     assert [len(batch.pixels) for batch in batches[0]] == [4, 4, 3]

@@ -23,6 +23,7 @@ from waiting import until
 from sre2l_core import storage
 from sre2l_core.__main__ import main
 from sre2l_core.errors import ArtifactError
+from sre2l_core.runs import report
 from sre2l_core.runs.inspect import describe
 
 COMMAND = [sys.executable, "-m", "sre2l_core"]
@@ -83,7 +84,7 @@ def attack_by_kills(whole, place, *, seed, count, number=signal.SIGKILL, longest
     for _ in range(count):
         with start(*RUN, "--out", run) as process:
             if number != signal.SIGKILL:  # what Python itself says of a signal is not ours
-                until(lambda process=process: handles(process.pid, number), within=LONG)
+                until(lambda process=process: process.poll() is not None or handles(process.pid, number), within=LONG)
             try:
                 process.wait(dice.uniform(0, longest))
             except subprocess.TimeoutExpired:
@@ -134,6 +135,7 @@ FORKS.set_forkserver_preload(["sre2l_core.__main__", "sre2l_core.runs.pipeline",
 
 def _run(run):
     torch.set_num_threads(1)  # as in ENVIRONMENT
+    report.draw_run = lambda *args, **options: []  # after the last stage; drawing takes longer than they do
     with run.with_suffix(".said").open("w") as said, redirect_stdout(said), redirect_stderr(said):
         sys.exit(main([*RUN, "--out", str(run)]))
 
@@ -226,22 +228,28 @@ def attack_unfinished_by_damage(place, *, seed, count, within=math.inf):
     dice, results = random.Random(seed), []
     for number in for_a_while(range(count), within):
         run = place / f"unfinished{seed}_{number}"
-        with start(*RUN, "--out", run) as process:
-            time.sleep(dice.uniform(3, 6))
-            process.kill()
-            process.communicate()
-        files = sorted(path for path in run.glob("*/**/*") if path.is_file() and path.name != storage.LOCK)
-        if not files:
-            continue
-        path, how = dice.choice(files), dice.choice(list(DAMAGE))
+        process = FORKS.Process(target=_run, args=(run,))
+        process.start()
+        until(lambda run=run: _pieces(run), within=LONG)
+        process.join(dice.uniform(0, 1.5))
+        process.kill()
+        process.join()
+        path, how = dice.choice(_pieces(run)), dice.choice(list(DAMAGE))
         if path.stat().st_size:
             DAMAGE[how](path, dice)
-        with start(*RUN, "--out", run) as process:
-            said = process.communicate(timeout=LONG)[1]
+        process = FORKS.Process(target=_run, args=(run,))
+        process.start()
+        process.join(LONG)
+        said, status = run.with_suffix(".said").read_text(), process.exitcode
         assert "Traceback" not in said, said
-        results.append((run, path, how, process.returncode, said))
-        TALLY.count("damage of an unfinished run", "refused" if process.returncode else "held")
+        results.append((run, path, how, status, said))
+        TALLY.count("damage of an unfinished run", "refused" if status else "held")
     return results
+
+
+def _pieces(run):
+    """Files of the parts that a run has begun."""
+    return sorted(path for path in run.glob("*/**/*") if path.is_file() and path.name != storage.LOCK)
 
 
 def whole_run(place: Path) -> Path:

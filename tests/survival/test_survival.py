@@ -23,13 +23,15 @@ def whole(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_stopped_again_and_again_ends_as_a_whole_one(whole, tmp_path, number):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip(f"these tests were started in the background of a shell that lets nobody hear {number.name}")
     attacks.attack_by_kills(whole, tmp_path, seed=number, count=2, number=number)
 
 
 @pytest.mark.slow
 def test_kills_at_random_moments_of_all_stages(whole, tmp_path, soak):
     def kill(seed):
-        attacks.attack_by_kills_within_stages(whole, tmp_path, seed=seed, count=100 if soak else 4, within=300)
+        attacks.attack_by_kills_within_stages(whole, tmp_path, seed=seed, count=80 if soak else 4, within=300)
 
     with ThreadPoolExecutor(2) as pool:  # a core for each
         list(pool.map(kill, range(2 if soak else 1)))

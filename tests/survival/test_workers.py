@@ -1,4 +1,4 @@
-"""Kills while workers are at work: of a process of a pool, the driver, a Dask worker, the scheduler: the same bytes."""
+"""Kills while others are at work too: a pool's process, the driver, Dask's, a rank of torchrun: the same bytes."""
 
 import os
 import random
@@ -14,6 +14,7 @@ import attacks
 import pytest
 import torch
 from distributed import Client
+from tally import TALLY
 from waiting import until
 
 from sre2l_core import storage
@@ -104,6 +105,7 @@ def goes_on(stage, place, out, workers=()):
     assert contents(out) == contents(place / stage)
     after = written(out, stage)
     assert {path: after[path] for path in before} == before
+    TALLY.count("kills among workers, schedulers and drivers", "held")
 
 
 POOL = ("--workers", "2")
@@ -189,3 +191,88 @@ def test_the_scheduler_is_killed(stage, alone, tmp_path):
         said = attack(stage, alone(stage), tmp_path / "out", ("--scheduler", address), lambda _: processes[0].kill(), 2)
     assert "is kept; the same command goes on with what is left" in said
     goes_on(stage, alone(stage), tmp_path / "out", POOL)
+
+
+RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sre2l_core")
+TOGETHER = {
+    "squeeze": shlex.split("squeeze --preset digits/smoke --resolution 8 --device cpu --batch-size 64 --epochs 20"),
+    "validate": ("--seeds", "2", "--batch-size", "8"),
+}
+
+
+def words_of(stage, alone):
+    """The command of a stage that ranks can do, without its folder."""
+    if stage == "squeeze":
+        return TOGETHER[stage]
+    return [*command(stage, alone("validate")), *TOGETHER[stage]]
+
+
+@contextmanager
+def ranks(*words):
+    """Two ranks at a command."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": attacks.ENVIRONMENT}
+    with subprocess.Popen([*RANKS, *map(str, words)], **pipes) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def together(alone, tmp_path_factory):
+    """Return a function that has what two ranks make of a stage when nobody disturbs them."""
+    place = tmp_path_factory.mktemp("together")
+
+    def made(stage):
+        if not (place / stage).exists():
+            with ranks(*words_of(stage, alone), "--out", place / stage) as process:
+                said = process.communicate(timeout=attacks.LONG)[1]
+            assert process.returncode == 0, said
+        return place / stage
+
+    return made
+
+
+def rank(process, number):
+    """The process of a rank."""
+    return next(
+        pid for pid in map(int, _children_of(process.pid))
+        if f"\0RANK={number}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    )  # fmt: skip
+
+
+STRIKES = {
+    "rank 1 is killed": lambda process: os.kill(rank(process, 1), signal.SIGKILL),
+    "rank 0 is killed": lambda process: os.kill(rank(process, 0), signal.SIGKILL),
+    "rank 1 is asked to stop": lambda process: os.kill(rank(process, 1), signal.SIGTERM),
+    "all are asked to stop": lambda process: process.send_signal(signal.SIGTERM),
+    "all are interrupted": lambda process: process.send_signal(signal.SIGINT),
+}
+QUICK = ("squeeze", "rank 1 is killed")
+SAVED = {"squeeze": storage.PROGRESS, "validate": "students.json"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "strike"),
+    [
+        pytest.param(stage, strike, marks=() if (stage, strike) == QUICK else pytest.mark.soak)
+        for stage in TOGETHER
+        for strike in STRIKES
+    ],
+)  # fmt: skip
+def test_a_rank_of_torchrun_is_killed_or_stopped(stage, strike, alone, together, tmp_path):
+    words, out = [*words_of(stage, alone), "--out", tmp_path / "out"], tmp_path / "out"
+    with ranks(*words) as process:
+        until(lambda: (out / SAVED[stage]).exists() or process.poll() is not None, within=300)
+        begun = [rank(process, number) for number in range(2)]
+        STRIKES[strike](process)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode, said
+    lines = [line for line in said.splitlines() if line.startswith(("error: ", "stopped. The same command goes on"))]
+    assert len(lines) == 1, said
+    assert re.match(r"stopped\.|error: another rank ended before its work was done .* is kept", lines[0]), said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in begun)
+    assert not (out / storage.MANIFEST).exists()
+    with ranks(*words) as process:
+        said = process.communicate(timeout=attacks.LONG)[1]
+    assert process.returncode == 0, said
+    storage.verify(out)
+    assert contents(out) == contents(together(stage))
+    TALLY.count("kills and signals among ranks", "held")

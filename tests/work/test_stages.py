@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import Executor, Future
+import os
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import pytest
 import workloads
@@ -12,7 +13,8 @@ from waiting import until
 from sre2l_core import storage
 from sre2l_core.config import RecoverConfig, RelabelConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError, DivergenceError, WorkError
-from sre2l_core.stages.labels import LiveLabels, shard_name
+from sre2l_core.stages import students_by_workers
+from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_name
 from sre2l_core.stages.recover import recover
 from sre2l_core.stages.recover.stage import recovering
 from sre2l_core.stages.relabel import relabel
@@ -87,16 +89,24 @@ def test_validate(executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_pa
         assert 0 <= events[-1].value("top1") <= 1
 
 
-def test_a_worker_that_does_not_see_stored_labels_says_so(
-    executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path
+def test_stored_labels_that_a_worker_does_not_see_travel(
+    executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path, monkeypatch
 ):
-    labels = relabel(tiny_teacher, tiny_condensed, RelabelConfig(**RELABEL), runtime=cpu, out=tmp_path / "labels")
-    (tmp_path / "labels").rename(tmp_path / "elsewhere")
-    config = ValidateConfig(students=("convnet",), epochs=1, against=())
-    with pytest.raises(
-        WorkError, match=r"does not see .*epoch_00000.safetensors: it needs the folder of stored labels"
-    ):
-        validate(tiny_condensed, labels, tiny_data, config, runtime=cpu, executor=executor)
+    relabel(tiny_teacher, tiny_condensed, RelabelConfig(**RELABEL), runtime=cpu, out=tmp_path / "labels")
+    here = os.open(tmp_path / "labels", os.O_RDONLY)  # what this process has open, no other sees under this name
+    try:
+        labels = SoftLabels.load(f"/proc/self/fd/{here}")
+        config = ValidateConfig(students=("convnet",), epochs=1, seeds=2, batch_size=4, against=(), hard_labels=False)
+        alone = validate(tiny_condensed, labels, tiny_data, config, runtime=cpu)
+        shared = {"runtime": cpu, "executor": executor, "out": tmp_path / "score"}
+        if isinstance(executor.executor, ProcessPoolExecutor):
+            monkeypatch.setattr(students_by_workers, "_CARRIED", 100)
+            with pytest.raises(WorkError, match=r"does not see .*/labels/epoch_00000.*: give it that folder under the"):
+                validate(tiny_condensed, labels, tiny_data, config, **shared)
+            monkeypatch.undo()
+        assert validate(tiny_condensed, labels, tiny_data, config, **shared).rows == alone.rows
+    finally:
+        os.close(here)
 
 
 def test_what_one_process_left_others_finish_and_no_unit_is_done_twice(

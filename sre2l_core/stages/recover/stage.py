@@ -47,6 +47,7 @@ def recovering(
         if other is not None:
             teacher.spec.check_fits(other.spec)
     runtime, spec, groups = runtime or Runtime.auto(), teacher.spec, plan(config, teacher.spec)
+    runtime.ranks.check_alone("recover")
     request = {"teacher": teacher.id, "config": config.model_dump(mode="json")}
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
     stack = _stack(config, len(groups[0]) * spec.resolution**2, runtime)
