@@ -63,6 +63,8 @@ class PresetMenu(RunBox):
             ipywidgets.HBox([self.choice, self.folder], layout=layout), [self._about, self._said],
             name=name, max_fps=MAX_FPS,
         )  # fmt: skip
+        style_sheet, bar, editors, *rest = self.children
+        self.children = (style_sheet, ipywidgets.HBox([editors, bar], layout=layout), *rest)
         self.start_button.layout.width, self.start_button.tooltip = "14em", "Begin anew with this preset's settings"
         self._ask(False)
         self._describe()

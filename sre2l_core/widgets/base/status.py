@@ -35,7 +35,7 @@ STYLE = """<style>
 .sre-panel.jupyter-widgets-disconnected::before { font: inherit; color: inherit; padding: 4px 8px; margin: 2px 0 6px; }
 .sre-panel.jupyter-widgets-disconnected::before { border-left: 4px solid var(--jp-warn-color1, #e65100); }
 .sre-panel .jupyter-widgets-disconnected.jupyter-widgets-disconnected::before { content: none; }
-.sre-panel.jupyter-widgets-disconnected :is(.sre-act, .sre-spots, .sre-state, .sre-pace) { display: none; }
+.sre-panel.jupyter-widgets-disconnected :is(.sre-act, .sre-spots, .sre-state, .sre-when) { display: none; }
 .sre-panel.jupyter-widgets-disconnected :is(button, input, select, .noUi-target, .sre-classes) {
   pointer-events: none; opacity: 0.6; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
@@ -78,10 +78,11 @@ class RunBar(ipywidgets.HBox):
         stop.disabled = state in (State.IDLE, State.STOPPING) or state.over
         reset.disabled = state is State.IDLE
         step, total = (event.step, event.total) if event else (0, 1)
-        words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
+        words = f"step {step} of {total}" if event else ""
+        now = f"<b>{state}</b> · " + ("" if event else "preparing" if state.busy else "ready")
         pace = self._pace.words(step, total) if state is State.RUNNING and event else self._pace.forget()
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
-        words = f'<span class="sre-state"><b>{state}</b> · </span>{words}<span class="sre-pace">{pace}</span>'
+        words = f'<span class="sre-state">{now}</span>{words}<span class="sre-state">{pace}</span>'
         self.line.value = f'<span style="margin-left: 8px">{bar} {words}</span>'
 
 
