@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sre2l_core.runtime import Runtime, memory_in_use
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.widgets.base.status import button
-from sre2l_core.widgets.mapped import MappedStudio
+from sre2l_core.widgets.mapped import MappedFrame, MappedStudio
 from sre2l_core.widgets.preset_menu import PresetMenu
 from sre2l_core.widgets.recovery.panel import fitting, own_copy
 from sre2l_core.widgets.recovery.script import Script
@@ -128,11 +129,10 @@ class Studio(MappedStudio):
         if event.step == self._script.until and event.step < event.total:
             self.pause()
 
-    def show(self, frame: Any) -> None:
-        """Write a frame, and beside its numbers the memory in use."""
-        super().show(frame)
-        if self._timeline.follows:
-            self._numbers.value += f" · {memory_in_use(self._runtime.device) / 2**20:,.0f} MiB"
+    def look(self, stage: Recovery, event: StepEvent) -> MappedFrame:
+        """Also the memory in use, beside the numbers."""
+        frame, memory = super().look(stage, event), memory_in_use(self._runtime.device)
+        return replace(frame, numbers=f"{frame.numbers} · {memory / 2**20:,.0f} MiB")
 
     # Inside.
 

@@ -82,7 +82,7 @@ class RecoveryView(ipywidgets.VBox):
 
     def beside(self, *more: Any) -> Any:
         """The crop of one image, and beside it other widgets over the caption."""
-        words = ipywidgets.VBox([*more, self.crop_caption], layout={"width": "180px"})
+        words = ipywidgets.VBox([*more, self.crop_caption], layout={"width": "190px", "margin": "0 0 0 8px"})
         return ipywidgets.HBox([self.crop, words], layout={"margin": "0 0 0 12px"})
 
     def frame(self, recovery: Recovery, *, now: bool, watched: int = 0) -> RecoveryFrame:
