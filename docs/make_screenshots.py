@@ -1,7 +1,7 @@
 """Make the README's pictures of the studio: `python docs/make_screenshots.py`, with Chromium and the test extra.
 
-`--all FOLDER [01 04 …]` instead looks at every notebook (or those named) as a reader does: while its panels run, at 1280
-pixels, and from top to bottom when it is done, at 1280 and 1920, in the light and in the dark theme.
+`--all FOLDER [01 04 …]` instead looks at every notebook (or those named) as a reader does, in the light and in the dark
+theme: while its panels run, at 1280 pixels, and from top to bottom when it is done, at 1280 and 1920.
 """
 
 from __future__ import annotations

@@ -58,13 +58,8 @@ class PresetMenu(RunBox):
         ).add_class("sre-data-root")  # fmt: skip
         self._about, self._said = ipywidgets.HTML().add_class("sre-caption"), Said()
         self.choice.observe(lambda _: self._describe(), names="value")
-        layout = {"flex_flow": "row wrap", "align_items": "center"}
-        super().__init__(
-            ipywidgets.HBox([self.choice, self.folder], layout=layout), [self._about, self._said],
-            name=name, max_fps=MAX_FPS,
-        )  # fmt: skip
-        style_sheet, bar, editors, *rest = self.children
-        self.children = (style_sheet, ipywidgets.HBox([editors, bar], layout=layout), *rest)
+        super().__init__(ipywidgets.HBox(), [self._about, self._said], name=name, max_fps=MAX_FPS)
+        self._bar.children = (self.choice, self.folder, *self._bar.children)
         self.start_button.layout.width, self.start_button.tooltip = "14em", "Begin anew with this preset's settings"
         self._ask(False)
         self._describe()

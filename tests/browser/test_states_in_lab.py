@@ -231,6 +231,22 @@ def test_a_reopened_page_runs_on(notebook: Notebook) -> None:
     notebook.until(lambda: panel.evaluate(BROKEN) == [])
 
 
+def test_a_kernel_that_dies_cannot_say_running_for_long(notebook: Notebook) -> None:
+    panel = panel_of(notebook)
+    notebook.says("running")
+    silent = panel.locator(".sre-silent").first
+    assert silent.evaluate("one => getComputedStyle(one).visibility") == "hidden"
+    notebook.python("studio.pause()")
+    notebook.says("paused")
+    assert panel.locator(".sre-status .sre-silent").count() == 0, "somebody else is awaited"
+    notebook.python("studio.resume()")
+    notebook.says("running")
+    waited = "one => one.getAnimations().map(all => all.effect.getComputedTiming().delay)"
+    assert silent.evaluate(waited) == [30_000]
+    seen = "one => { one.getAnimations().forEach(all => all.finish()); return getComputedStyle(one).visibility; }"
+    notebook.until(lambda: silent.evaluate(seen) == "visible")
+
+
 def test_a_panel_whose_kernel_was_restarted_says_so(notebook: Notebook) -> None:
     """Runs last: the kernel is gone afterwards."""
     panel = panel_of(notebook)
