@@ -25,7 +25,7 @@ from sre2l_core.widgets.recovery.choosers import Timeline
 from sre2l_core.widgets.recovery.chosen import ChosenPanel
 from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, small
 from sre2l_core.widgets.recovery.panel import IMAGES
-from sre2l_core.widgets.recovery.view import ROW, RecoveryView
+from sre2l_core.widgets.recovery.view import HALF, HALVES, ROW, RecoveryView
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
@@ -158,11 +158,9 @@ class RecoverStudio(ChosenPanel):
         self._timeline = Timeline()
         self.listen(self._timeline.slider, self._go_to, "moment")
         self.listen(self._watched, self._watch, "image")
-        return [
-            ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"}),
-            self._timeline,
-            self._charts,
-        ]
+        images = ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"})
+        halves = [ipywidgets.VBox([images, self._timeline], layout=HALF), self._charts]
+        return [ipywidgets.HBox(halves, layout=HALVES)]
 
     @property
     def _snapshots(self) -> Sequence[Moment] | list[tuple[int, Tensor]]:
@@ -174,7 +172,8 @@ class RecoverStudio(ChosenPanel):
         if self._live is None or self.event is None:
             return
         if self._timeline.follows:
-            self._cursor, self._timeline.when.value = None, "live"
+            self._cursor = None
+            self._timeline.say(self._present())
             self._write(replace(self._live, losses=self._losses(self.event.total)))
             return
         seen = self.tapes[""].moments[moment]
@@ -197,6 +196,17 @@ class RecoverStudio(ChosenPanel):
         images = self._view.drawn(self._view.latest, self.tapes[""].recovery, self.watched, live=True)
         self._live = replace(self._live, images=images)
         self._write(self._live)
+
+    def _present(self) -> str:
+        """What the right end of the timeline is."""
+        if self.event is None:
+            return "before the first step"
+        return "live" if self.busy else f"the end, after step {self.event.step}"
+
+    def _render(self) -> None:
+        if not self._closed:
+            self._timeline.say(self._present())
+        super()._render()
 
     def _losses(self, steps: int) -> str:
         with self._lock:

@@ -46,7 +46,7 @@ def test_from_a_click_to_a_student(lab: str) -> None:
         expect(students.locator(".sre-student-table")).to_contain_text("difference", timeout=60_000)
         notebook.picture("studio-student")
 
-        folder = studio.get_by_label("folder")
+        folder = studio.get_by_label("folder", exact=True)
         folder.fill("/proc/nobody/may/write/here")
         folder.press("Enter")
         studio.locator(".sre-save").click()

@@ -12,7 +12,7 @@ from sre2l_core import terms
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import bars, colours
 from sre2l_core.figures.curves import Points, line_chart
-from sre2l_core.widgets.recovery.view import ROW, titled
+from sre2l_core.widgets.recovery.view import HALF, ROW, titled
 
 
 class Curves:
@@ -43,7 +43,9 @@ class Charts(ipywidgets.HBox):
         self.losses = ipywidgets.HTML().add_class("sre-loss")
         self.layers = ipywidgets.HTML().add_class("sre-layers")
         both = {"Loss (terms unweighted)": self.losses, "BatchNorm mismatch by layer": self.layers}
-        super().__init__([titled(title, chart) for title, chart in both.items()], layout=ROW)
+        super().__init__([titled(title, chart) for title, chart in both.items()], layout=ROW | HALF)
+        for part in self.children:
+            part.layout.flex, part.layout.min_width = "1 1 320px", "0"
 
     def show(self, losses: str, distances: Sequence[float]) -> None:
         """Write them."""

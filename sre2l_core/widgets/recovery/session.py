@@ -75,6 +75,7 @@ class SessionPanel(RecoveryPanel):
     ) -> None:
         self._taped: tuple[Any, dict[str, Tape]] = (None, {})
         self._curves = Curves()
+        self._safe: set[tuple[int, int]] = set()
         self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
         saving, exporting = (partial(self._keep, act) for act in (self.save, self.export))
         save = button("Save set", "save", saving, "sre-save", "Write the images as a condensed set")
@@ -135,6 +136,17 @@ class SessionPanel(RecoveryPanel):
             logs = {name: self._log(self.tapes.get(name), config) for name, config in self.settings().items()}
         return logs.get("", logs)
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether steps were taken that neither a saved set nor an exported session holds."""
+        with self._lock:
+            return bool(self._taken() - self._safe)
+
+    def _taken(self) -> set[tuple[int, int]]:
+        """Which recoveries have taken steps, and how many."""
+        recoveries = (tape.recovery for tape in self.tapes.values())
+        return {(id(recovery), recovery.step_count) for recovery in recoveries if recovery.step_count}
+
     def sets(self) -> dict[str, CondensedSet]:
         """Recovery -> its images as they are now, with the settings and changes that made them."""
         with self._lock:
@@ -149,9 +161,10 @@ class SessionPanel(RecoveryPanel):
         `sre2l_core.stages.relabel` and the command line read them.
         """
         folder = Path(folder or self._folder.value) / "condensed"
-        sets = self.sets()
+        taken, sets = self._taken(), self.sets()
         for name, images in sets.items():
             images.save(folder / name)
+        self._safe = taken
         self._said.tell(f"{sum(map(len, sets.values()))} images are in {folder}")
         return folder
 
@@ -159,13 +172,14 @@ class SessionPanel(RecoveryPanel):
         """Write `session.json` (see `log`) and `session.webp` or `.gif`, an animation of the run."""
         if kind not in ("webp", "gif"):
             raise unknown("kind of animation", kind, ("webp", "gif"))
-        folder, frames = Path(folder or self._folder.value), self.frames()
+        folder, frames, taken = Path(folder or self._folder.value), self.frames(), self._taken()
         with storage.replacing(folder / "session.json") as partial:
             partial.write_text(json.dumps(self.log, indent=2) + "\n", encoding="utf-8")
         options: dict[str, Any] = {"lossless": True} if kind == "webp" else {}
         options["duration"] = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
         with storage.replacing(folder / f"session.{kind}") as partial:
             frames[0].save(partial, kind, save_all=True, append_images=frames[1:], loop=0, **options)
+        self._safe = taken
         self._said.tell(f"session.json and session.{kind} are in {folder}")
         return folder
 
