@@ -2,4 +2,3 @@
 
 `ls` is the catalogue. A file offers a `paper.Entry` without published columns in `PLUGINS`.
 """
-"""
