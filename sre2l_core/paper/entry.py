@@ -33,7 +33,7 @@ def small(name: str, **changes: Any) -> Recipe:
     return presets.get(name).but(validate=ALONE, store_labels=False).but(**changes)
 
 
-TEN, TEN_CLASSES = small("tiny-imagenet-10/resnet10/noise"), "ten Tiny-ImageNet classes"
+TEN, TEN_CLASSES = small("tiny-imagenet-10/resnet10/noise", recover={"steps": 200}), "ten Tiny-ImageNet classes"
 """Real photographs at a laptop's scale, where they are; and what a column of them is called."""
 
 

@@ -21,7 +21,7 @@ figure_5 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 8 minutes on 2 CPU cores; 8 more where Tiny-ImageNet is.",
+            cost="About 2 minutes on 2 CPU cores; 10 more where Tiny-ImageNet is.",
             note=NOTE,
             cells=tuple(rivals(Recognised, LAPTOP)),
         ),

@@ -65,12 +65,12 @@ figure_7 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="A minute on 2 CPU cores after figure-5, whose runs these are.",
+            cost="A minute on 2 CPU cores after figure-5, whose images these are.",
             note=f"{NOTE} The second claim is ours.",
             cells=tuple(rivals(Apart, LAPTOP)),
         ),
         "gpu": Budget(
-            cost="Minutes after figure-5, whose runs these are.",
+            cost="Minutes after figure-5, whose images these are.",
             note=f"{NOTE} The second claim is ours.",
             cells=tuple(rivals(Apart, {"Tiny-ImageNet": published("table-4/tiny-imagenet/ipc50")}, times=1)),
         ),

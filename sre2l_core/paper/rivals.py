@@ -16,6 +16,7 @@ from sre2l_core.presets import Recipe, repeated
 from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.squeeze import squeeze
+from sre2l_core.starts.dm import ITERATIONS
 from sre2l_core.views import apply, draw
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ LAPTOP = {
     TEN_CLASSES: TEN.but(validate=BOTH),
 }
 """Column -> recipe; where several entries show the same rows, they share these runs."""
-NOTE = "DM (200 iterations) and random real images take part as they are: nothing is recovered from them."
+NOTE = f"DM ({ITERATIONS} iterations) and random real images take part as they are: nothing is recovered from them."
 
 
 def as_it_is(recipe: Recipe, start: str) -> Recipe:
@@ -72,13 +73,13 @@ class Judged(Measured):
     def take(
         self, store: Store, recipe: Recipe, *, runtime: Runtime | None, executor: Executor | None, on_step: Listener
     ) -> float:
-        """Make run and judge, or find them, and ask."""
-        images = store.make(recipe, runtime=runtime, executor=executor, on_step=on_step).condensed
+        """Make images and judge, or find them, and ask."""
+        places = store.make(recipe, runtime=runtime, executor=executor, on_step=on_step, images_only=True)
         other, runtime = self.judge_of(recipe), runtime or Runtime.auto()
         network = squeeze(
             load_data(other.data), other.squeeze, out=store.places(other).teacher, runtime=runtime, on_step=on_step
         )
-        return self.ask(network, CondensedSet.load(images), runtime)
+        return self.ask(network, CondensedSet.load(places.condensed), runtime)
 
     def ask(self, judge: Teacher, images: CondensedSet, runtime: Runtime) -> float:
         """What the judge says of the images."""

@@ -127,7 +127,7 @@ table_1 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 5 minutes on 2 CPU cores.",
+            cost="About 6 minutes on 2 CPU cores.",
             note="Memory is what is kept for the backward pass, which on a CPU is all that can be counted.",
             cells=cells(
                 tiny.but(data={"num_classes": 10}), ("time (ms), CPU, 10 images", "memory (GB), CPU, 10 images")

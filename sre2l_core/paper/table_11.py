@@ -47,7 +47,7 @@ table_11 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 12 minutes on 2 CPU cores.",
+            cost="About 5 minutes on 2 CPU cores.",
             note=f"{NOTE} FrePo, MTT and TESLA are not run.",
             cells=cells("digits", LAPTOP["digits"]),
         ),

@@ -42,7 +42,7 @@ table_2 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 6 minutes on 2 CPU cores.",
+            cost="About 8 minutes on 2 CPU cores.",
             note="× 1 are 50 epochs in the paper and 15 here; each repetition has a teacher of its own.",
             cells=tuple(
                 Cell(row, "digits", repeated(digits.but(squeeze=squeezed(row)), times=5, teachers=True)) for row in ROWS

@@ -41,7 +41,7 @@ table_4 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 8 minutes on 2 CPU cores.",
+            cost="About 4 minutes on 2 CPU cores.",
             note="Students have 8 channels where the paper's have 64, and half the epochs of other tables; the "
             "teacher is a ConvNet. MTT and TESLA are not run.",
             cells=tuple(

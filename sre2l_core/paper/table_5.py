@@ -42,7 +42,7 @@ table_5 = Entry(
     ),
     budgets={
         "laptop": Budget(
-            cost="About 12 minutes on 2 CPU cores.",
+            cost="About 7 minutes on 2 CPU cores.",
             note="ResNets have 8 channels where the paper's have 64; patches are of 8 pixels, four in a digit.",
             cells=tuple(
                 Cell(row, f"digits, {student}", repeated(here(row, student), times=3))

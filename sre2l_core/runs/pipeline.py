@@ -142,6 +142,42 @@ def run(
         return _run_stages(recipe, data, to, runtime, wait, executor, tell_all(on_step, CsvLog(to.log)), say)
 
 
+def run_images(
+    recipe: Recipe,
+    to: Places,
+    *,
+    runtime: Runtime | None = None,
+    wait: bool = False,
+    executor: Executor | None = None,
+    on_step: Listener = ignore,
+    say: Callable[[str], object] = lambda line: None,
+) -> CondensedSet:
+    """Squeeze and recover, for who looks at images only; `run` goes on from there. Arguments are those of `run`."""
+    recipe.check()
+    data = load_data(recipe.data, say, to.log.parent)
+    check(recipe, data.spec)
+    on_step = tell_all(on_step, CsvLog(to.log))
+    return _make_images(recipe, data, to, runtime or Runtime.auto(), wait, executor, on_step, say)[1]
+
+
+def _make_images(
+    recipe: Recipe,
+    data: Dataset,
+    to: Places,
+    runtime: Runtime,
+    wait: bool,
+    executor: Executor | None,
+    on_step: Listener,
+    say: Callable[[str], object],
+) -> tuple[Teacher, CondensedSet]:
+    options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step}
+    teacher = squeeze(data, recipe.squeeze, out=to.teacher, **options)
+    say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
+    condensed = recover(teacher, recipe.recover, out=to.condensed, data=data, executor=executor, **options)
+    say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
+    return teacher, condensed
+
+
 def _run_stages(
     recipe: Recipe,
     data: Dataset,
@@ -152,12 +188,8 @@ def _run_stages(
     on_step: Listener,
     say: Callable[[str], object],
 ) -> Outcome:
-    options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step}
-    teacher = squeeze(data, recipe.squeeze, out=to.teacher, **options)
-    options["executor"] = executor
-    say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
-    condensed = recover(teacher, recipe.recover, out=to.condensed, data=data, **options)
-    say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
+    options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step, "executor": executor}
+    teacher, condensed = _make_images(recipe, data, to, runtime, wait, executor, on_step, say)
     labels: LabelSource
     if recipe.store_labels:
         labels = relabel(teacher, condensed, recipe.relabel, out=to.labels, **options)

@@ -16,7 +16,7 @@ from sre2l_core.errors import ArtifactError, InUseError, SRe2LError, came
 from sre2l_core.events import Listener, ignore, tell_all
 from sre2l_core.presets.recipe import CLASSES, Recipe
 from sre2l_core.runs.notes import Note, Stopwatch
-from sre2l_core.runs.pipeline import Places, run
+from sre2l_core.runs.pipeline import Places, run, run_images
 from sre2l_core.runtime import Runtime
 
 MARK = "store.json"
@@ -97,18 +97,24 @@ class Store:
         executor: Executor | None = None,
         on_step: Listener = ignore,
         say: Callable[[str], object] = lambda line: None,
+        images_only: bool = False,
     ) -> Places:
-        """Make or continue a run, or find it; where its parts lie. Arguments are those of `pipeline.run`."""
+        """Make or continue a run, or find it; where its parts lie. Arguments are those of `pipeline.run`.
+
+        With `images_only` teacher and images are enough; the run, unfinished then, goes on from them when asked for.
+        """
         places, watch = self.places(recipe), Stopwatch()
+        if images_only and (places.condensed / storage.MANIFEST).exists():
+            return places
         if self.finished(recipe):
             if not self.note(recipe).exists():
                 with suppress(ArtifactError):  # on a disc that nobody can write to
                     self._write_note(recipe)
             return places
         self._write_note(recipe, wait=wait)
-        failure = ""
+        failure, make = "", run_images if images_only else run
         try:
-            run(
+            make(
                 recipe, places, runtime=runtime, wait=wait, executor=executor, on_step=tell_all(watch, on_step), say=say
             )
         except SRe2LError as error:

@@ -22,7 +22,7 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.starts import Start, class_rows, generator, wanted_labels
 from sre2l_core.views import apply, draw
 
-ITERATIONS = 200
+ITERATIONS = 100
 """The paper's 20,000 take hours: `match(..., iterations=20_000)`."""
 WIDTH, REAL_IMAGES = 32, 32
 """Channels of the network, and real images of a class in an iteration: 128 and 256 in the paper."""

@@ -181,3 +181,18 @@ def test_what_a_run_depends_on_is_also_in_its_artifacts(tmp_path, cpu):
     assert storage.read_manifest(place.condensed)["request"]["config"] == SMALL.recover.model_dump(mode="json")
     with pytest.raises(ArtifactError, match="holds another run"):
         run(SMALL.but(recover={"steps": 9}), place, runtime=cpu)
+
+
+def test_images_alone_are_what_the_run_goes_on_from(tmp_path, cpu):
+    store, recipe = Store(tmp_path / "store"), SMALL.but(recover={"seed": 7})
+    places = store.make(recipe, runtime=cpu, images_only=True)
+    made = (places.condensed / storage.MANIFEST).stat().st_mtime_ns
+    assert (places.teacher / storage.MANIFEST).exists()
+    assert not places.score.exists()
+    assert not store.finished(recipe)
+    assert set(Note.read(store.note(recipe)).seconds) == {"squeeze", "recover"}
+    assert store.make(recipe, runtime=cpu, images_only=True) == places
+    store.make(recipe, runtime=cpu)
+    assert store.finished(recipe)
+    assert (places.condensed / storage.MANIFEST).stat().st_mtime_ns == made
+    assert set(Note.read(store.note(recipe)).seconds) == {"squeeze", "recover", "relabel", "validate"}
