@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 import workloads
@@ -189,3 +190,12 @@ def test_more_workers_than_units(executor, tiny_teacher, cpu):
     assert recover(tiny_teacher, config, runtime=cpu, executor=executor).id == (
         recover(tiny_teacher, config, runtime=cpu).id
     )
+
+
+@pytest.mark.soak
+def test_four_workers_make_the_same(tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path):
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as processes:  # more than `--workers` gives two cores
+        executor = workloads.Counting(processes)
+        test_recover(executor, tiny_teacher, tiny_data, cpu, tmp_path / "recover")
+        test_relabel(executor, tiny_teacher, tiny_condensed, cpu, tmp_path / "relabel")
+        test_validate(executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path / "validate")
