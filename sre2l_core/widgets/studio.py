@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,19 @@ from torch import Tensor
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.data import Dataset
-from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
+from sre2l_core.figures.sheet import View
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime, memory_in_use
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.studies.closeup import Closeup, closeup
 from sre2l_core.studies.live_map import ITERATIONS, LAST_ITERATIONS, LiveMap
-from sre2l_core.widgets.base.status import button
+from sre2l_core.tabular import Table
 from sre2l_core.widgets.map_view import MapMoment, MapView
 from sre2l_core.widgets.recover import RecoverStudio, StudioFrame
 from sre2l_core.widgets.recovery.inspector import Inspector
-from sre2l_core.widgets.recovery.panel import fitting, own_copy
-from sre2l_core.widgets.recovery.script import Script
+from sre2l_core.widgets.recovery.panel import own_copy
 from sre2l_core.widgets.recovery.view import ROW, titled
 from sre2l_core.widgets.student_bench import StudentBench
 
@@ -48,7 +46,8 @@ class Studio(RecoverStudio):
 
     A click on an image, or on its square on the map, opens it large. *Train a student on this* relabels the images as
     they are at that moment and trains students on them, beside as many random real ones. *Save set* writes what the
-    later notebooks open; *Export* keeps the session, and *Open session* runs one again.
+    later notebooks open; *Export* keeps the session and an animation, *Open session* runs one again.
+    *Save picture* draws all that is to be seen, *Save table* keeps what students learnt.
 
     Args:
         teacher: stage 1's result.
@@ -74,7 +73,6 @@ class Studio(RecoverStudio):
         self._per_class, runtime = per_class, runtime or Runtime.auto()
         self._live_map: LiveMap | None = None
         self._places: list[tuple[int, npt.NDArray[Any]]] = []
-        self._script = Script()
         self._map, self._inspector, self._opened = MapView(teacher.spec, self._choose_point), Inspector(), False
         students = recipe.validate
         self.bench = StudentBench(
@@ -88,41 +86,16 @@ class Studio(RecoverStudio):
         """Trains students on the images."""
         config = recipe.recover.but(ipc=1, group_images=1)
         super().__init__(teacher, config, data=data, runtime=runtime, folder=folder, name=name)
-        act = partial(self._keep, self.open_session)
-        again = button("Open session", "folder-open", act, "sre-open", "Run session.json of this folder again")
-        again.layout.width = "10em"
-        *before, said = self._kept.children
-        self._kept.children = (*before, again, said)
 
-    def in_words(self) -> str:
-        """What made the images, in a few words."""
-        step = self.event.step if self.event else 0
-        low, high = self.config.crop_scale
-        return f"step {step}, α_BN {self.config.alpha_bn:g}, crop {low:g}–{high:g}"
+    def sheet_views(self) -> list[View]:
+        """Also the map, and what students learnt."""
+        found = super().sheet_views()
+        found += [self._map.view()] if self._map.moment is not None else []
+        return found + self.bench.sheet_views()
 
-    def start(self) -> bool:
-        """Begin a new run with the present settings; False while there is one."""
-        self._script = Script()
-        return super().start()
-
-    def open_session(self, folder: str | Path | None = None) -> bool:
-        """Run again what `export` kept: the settings at its start, and every change at its step, as far as it went.
-
-        Raises:
-            ArtifactError: see `Script.read`.
-            ConfigError: see there; and while a recovery runs.
-        """
-        path = Path(folder or self._folder.value) / "session.json"
-        with self._lock:
-            if self.busy:
-                raise ConfigError("stop the recovery first, then open the session")
-            script = Script.read(path, self.teacher.id)
-            self.config = fitting(script.config or self.config, self.teacher.spec)
-            self._show_config()
-            self.reset()
-            self._script = script
-            self._said.tell(f"{path} runs again")
-            return super().start()
+    def tables(self) -> dict[str, Table]:
+        """What students learnt from the images, try by try."""
+        return self.bench.tables()
 
     # What `LivePanel` asks for.
 
@@ -136,18 +109,7 @@ class Studio(RecoverStudio):
             )
         kept.forget()
         self._live_map = kept
-        stage = super().build()
-        if now := self._script.due(0):
-            stage.retune(**now)
-        return stage
-
-    def record(self, event: StepEvent) -> None:
-        """Change what was changed at this step in a session that runs again, and pause where it ended."""
-        super().record(event)
-        if due := self._script.due(event.step):
-            self.change(**due)
-        if event.step == self._script.until and event.step < event.total:
-            self.pause()
+        return super().build()
 
     def look(self, stage: Recovery, event: StepEvent) -> _Frame:
         """Also move the points of the map, and look closely at the image that is open."""

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import ArtifactError, ConfigError
+from sre2l_core.files import check_is_file
+from sre2l_core.stages.recover.replay import check_changes
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ class Script:
 
         Raises:
             ArtifactError: if there is no session, or it cannot be read.
-            ConfigError: if it was made with another teacher, or its settings are not valid.
+            ConfigError: if it was made with another teacher, or a setting, at the start or later, is not valid.
         """
         try:
+            check_is_file(path)
             log = json.loads(path.read_text(encoding="utf-8"))
             found, begun, steps = log["teacher"], log["config"], int(log["steps"])
             changes = tuple({name: one[name] for name in ("step", "field", "new")} for one in log["changes"])
@@ -44,7 +47,15 @@ class Script:
             raise ArtifactError(f"{path} is not the session of one recovery: export one from the studio.") from None
         if found != teacher:
             raise ConfigError(f"{path} was made with teacher {found}, this studio has {teacher}.")
-        return cls(RecoverConfig.of(begun), changes, steps)
+        config = after = RecoverConfig.of(begun)
+        check_changes(changes)
+        for one in changes:  # or the run would stop at the first that is none
+            try:
+                after = after.but(**{one["field"]: one["new"]})
+            except ConfigError as error:
+                words = f"{path} changes {one['field']} at step {one['step']}: {error}"
+                raise ConfigError(words) from None
+        return cls(config, changes, steps)
 
     def due(self, step: int) -> dict[str, Any]:
         """What changes after so many steps: field -> value."""
