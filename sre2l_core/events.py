@@ -146,3 +146,16 @@ def tell_all(*listeners: Listener) -> Listener:
             listener(event)
 
     return tell
+
+
+def in_seconds(seconds: float) -> str:
+    """A duration for people: 1 h 5 min, 2 min 3 s, 12 s, 0.25 s, 8 ms."""
+    if seconds < 0.095:
+        return f"{1000 * seconds:.2g} ms"
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"

@@ -9,6 +9,7 @@ from sre2l_core.figures.colours import of_number
 from sre2l_core.figures.svg import (
     ACCENT,
     FAINT,
+    GROUND,
     INK,
     MUTED,
     WARNING,
@@ -26,6 +27,9 @@ from sre2l_core.figures.svg import (
     text,
     ticks,
 )
+
+CELL = 15
+"""CSS pixels of the bar under an image, with what keeps it apart from the next row."""
 
 
 def bars(
@@ -86,44 +90,44 @@ def columns(values: Sequence[float], *, label: str, x_label: str = "", width: in
 
 
 def cells(
-    values: Sequence[float],
+    values: Sequence[float | None],
     columns: int,
     *,
     label: str,
     step: float,
+    down: float,
     size: float,
     good: Sequence[bool],
     titles: Sequence[str] = (),
     names: Sequence[str] = (),
-    row: int = 15,
 ) -> Drawing:
-    """Shares in [0, 1] as little bars under the columns of a grid of images, row by row.
+    """Shares in [0, 1] as little bars, each under its own image; to be laid over a grid of images.
 
     Args:
-        values: in the order of the images.
+        values: in the order of the images; None for one that is not known.
         columns: images in a row.
         label: what the picture shows, for those who cannot see it.
         step: CSS pixels from one column to the next.
-        size: width of an image in CSS pixels.
+        down: CSS pixels from one row to the next; `CELL` more than `size`, or the bars lie on the images.
+        size: side of an image in CSS pixels.
         good: which ones are in order; the others stand out.
         titles: text of each on hovering.
         names: written before the share, as far as there is room.
-        row: height of a row in CSS pixels.
     """
-    parts = []
+    width, rows = round((columns - 1) * step + size), max(-(-len(values) // columns), 1)
+    # What lies between the rows of a picture is grey: here it becomes the page.
+    parts = [box(0, row * down + size, width, down - size, fill=GROUND) for row in range(rows - 1)]
     for index, value in enumerate(values):
-        left, top, length = index % columns * step, index // columns * row, min(max(value, 0), 1) * size
-        cell = [
-            box(left, top, size, row - 3, fill=FAINT, opacity=0.35),
-            box(left, top, length, row - 3, fill=ACCENT if good[index] else WARNING, opacity=0.55),
-        ]
-        if size >= 30:
+        left, top = index % columns * step, index // columns * down + size + 1
+        cell = [box(left, top, size, CELL - 3, fill=FAINT, opacity=0.35)]
+        if value is not None:
+            tint = ACCENT if good[index] else WARNING
+            cell.append(box(left, top, min(max(value, 0), 1) * size, CELL - 3, fill=tint, opacity=0.55))
+        if value is not None and size >= 30:
             name = f"{cut(names[index], int(size / 6) - 5)} " if names and size >= 60 else ""
-            middle = left + size / 2
-            cell.append(text(f"{name}{value:.0%}", middle, top + row - 6, anchor="middle", font_size=10))
+            cell.append(text(f"{name}{value:.0%}", left + size / 2, top + CELL - 6, anchor="middle", font_size=10))
         parts.append(tag("g", *cell, hover(titles[index] if titles else "")))
-    rows = -(-len(values) // columns)
-    return Drawing(parts, round((columns - 1) * step + size), max(rows, 1) * row, label, fit=False)
+    return Drawing(parts, width, (rows - 1) * down + size + CELL, label, fit=False)
 
 
 def ranges(

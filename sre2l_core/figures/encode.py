@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,39 +41,57 @@ class Frame:
     """CSS pixels from one column to the next."""
     side: float
     """CSS pixels of one image."""
+    down: float
+    """CSS pixels from one row to the next."""
 
 
-def grid(pixels: Tensor, columns: int, *, max_width: int = 760) -> Frame:
+def grid(pixels: Tensor, columns: int, *, max_width: int = 760, below: int = 0) -> Frame:
     """Images [N, C, H, W] uint8 as one picture, `columns` in a row, no larger than the frame's limit.
 
     Small images go as PNG, pixel by pixel, wide ones as JPEG of smaller tiles. A PNG that would be too large becomes a
     JPEG, and what is too large at the lowest quality loses its last rows.
+
+    Args:
+        pixels: the images.
+        columns: images in a row.
+        max_width: CSS pixels that the picture may take.
+        below: CSS pixels between rows, for what is drawn under each image.
     """
     size = pixels.shape[-1]
     small = size <= PIXELATED
     if not small:
         pixels = shrunk(pixels, TILE_PIXELS)
     gap = max(1, pixels.shape[-1] // 16)
-    data, kind = _within(pixels, columns, gap, MAX_BYTES[small], lossless=small)
     step = pixels.shape[-1] + gap
     scale = min(TILE_PIXELS / pixels.shape[-1], max_width / (columns * step - gap))
     if scale > 1:  # whole factors keep every pixel a square of the same size
         scale = float(int(scale)) if scale >= 2 else int(2 * scale) / 2
-    return Frame(
-        data, kind, round((columns * step - gap) * scale), scale, columns, step * scale, pixels.shape[-1] * scale
-    )
+    under = max(gap, math.ceil(below / scale))
+    data, kind = _within(pixels, columns, (gap, under), MAX_BYTES[small], lossless=small)
+    side, width = pixels.shape[-1] * scale, round((columns * step - gap) * scale)
+    return Frame(data, kind, width, scale, columns, step * scale, side, side + under * scale)
 
 
-def page(pixels: Tensor, columns: int, gap: int = 1, *, transparent: bool = True) -> Image.Image:
-    """Images [N, C, H, W] uint8 side by side; what lies between them is grey, or a veil of it."""
+def page(
+    pixels: Tensor, columns: int, gap: int = 1, *, under: int | None = None, transparent: bool = True
+) -> Image.Image:
+    """Images [N, C, H, W] uint8 side by side; what lies between them is grey, or a veil of it.
+
+    Args:
+        pixels: the images.
+        columns: images in a row.
+        gap: pixels between images.
+        under: pixels between rows; as many by default.
+        transparent: whether the grey is a veil.
+    """
     count, channels, height, width = pixels.shape
-    rows = -(-count // columns)
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels + transparent)
+    rows, under = -(-count // columns), gap if under is None else under
+    shape = (rows * (height + under) - under, columns * (width + gap) - gap, channels + transparent)
     canvas = np.full(shape, GREY, dtype=np.uint8)
     if transparent:
         canvas[:, :, channels] = VEIL
     for index, image in enumerate(pixels.permute(0, 2, 3, 1).cpu().numpy()):
-        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        top, left = index // columns * (height + under), index % columns * (width + gap)
         canvas[top : top + height, left : left + width, :channels] = image
         if transparent:
             canvas[top : top + height, left : left + width, channels] = 255
@@ -135,13 +154,14 @@ def encoded(picture: Image.Image, kind: str, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def _within(pixels: Tensor, columns: int, gap: int, limit: int, *, lossless: bool) -> tuple[bytes, str]:
+def _within(pixels: Tensor, columns: int, gaps: tuple[int, int], limit: int, *, lossless: bool) -> tuple[bytes, str]:
+    gap, under = gaps
     if lossless and 1.25 * pixels.numel() <= limit:  # noise does not compress, and opacity comes on top
-        data = encoded(page(pixels, columns, gap), "png")
+        data = encoded(page(pixels, columns, gap, under=under), "png")
         if len(data) <= limit:
             return data, "png"
     while True:
-        picture = page(pixels, columns, gap, transparent=False)
+        picture = page(pixels, columns, gap, under=under, transparent=False)
         for quality in QUALITIES:
             data = encoded(picture, "jpeg", quality)
             if len(data) <= limit:

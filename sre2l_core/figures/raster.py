@@ -166,7 +166,7 @@ def _resolved(look: re.Match[str]) -> str:
     written, found = look[0], 1
     while found:
         written, found = VARIABLE.subn(r"\1", written)
-    return written.replace("currentColor", INK)
+    return written.replace("currentColor", INK).replace("Canvas", PAPER)
 
 
 def _colour(look: Mapping[str, str], name: str, otherwise: str | None = None) -> tuple[int, ...] | None:

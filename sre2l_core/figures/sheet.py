@@ -72,13 +72,13 @@ class View:
         return [self.drawings] if isinstance(self.drawings, Drawing) else list(self.drawings)
 
 
-def captioned(picture: Frame, names: Sequence[str], below: Drawing) -> Drawing:
-    """Images in a grid, the names of its columns above, and a drawing below.
+def captioned(picture: Frame, names: Sequence[str], bars: Drawing) -> Drawing:
+    """Images in a grid, the names of its columns above, and a bar under each image.
 
     Args:
         picture: the grid, as a page shows it.
         names: of the columns; none where they have none.
-        below: as wide as the grid.
+        bars: a drawing to be laid over the grid.
     """
     address = f"data:image/{picture.format};base64,{base64.b64encode(picture.data).decode()}"
     with Image.open(io.BytesIO(picture.data)) as opened:
@@ -90,8 +90,8 @@ def captioned(picture: Frame, names: Sequence[str], below: Drawing) -> Drawing:
     ]
     place = {"x": 0, "y": top, "width": picture.width, "height": height}
     parts.append(tag("image", href=address, image_rendering="pixelated", **place))
-    parts.append(below.at(0, top + height + 4))
-    return Drawing(parts, max(picture.width, below.width), top + height + 4 + below.height, below.label)
+    parts.append(bars.at(0, top))
+    return Drawing(parts, max(picture.width, bars.width), top + max(height, bars.height), bars.label)
 
 
 def in_rows(drawings: Sequence[Drawing], gap: float) -> Drawing:

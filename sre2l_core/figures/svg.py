@@ -24,10 +24,13 @@ FAINT = "var(--jp-border-color2, #9e9e9e)"
 MUTED = "var(--jp-ui-font-color2, currentColor)"
 ACCENT = "var(--jp-brand-color1, #1976d2)"
 WARNING = "var(--jp-warn-color1, #e65100)"
+GROUND = "var(--jp-layout-color0, Canvas)"
 GOOD = "var(--jp-success-color1, #388e3c)"
 FONT = "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 11px"
 LETTER = 6.4
 """CSS pixels of a letter, about; where it decides how much fits, so that no browser has to be asked."""
+BESIDE = 8
+"""CSS pixels that every chart leaves to the right of its x axis, at least."""
 UNSAYABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML document can hold: control characters, and halves of letters."""
 DASHES = ("", "6 3", "2 2", "8 3 2 3")
@@ -226,7 +229,8 @@ def frame(axis: Axis, y_ticks: Sequence[float], x_ticks: Sequence[float], x_labe
 
 
 def below(axis: Axis, x: float, words: str) -> str:
-    """A number under the x axis."""
+    """A number under the x axis, as far to the left of its place as it takes to be whole."""
+    x = min(x, axis.right + BESIDE - LETTER * len(words) / 2)
     return text(words, x, axis.bottom + 15, anchor="middle", fill=MUTED)
 
 

@@ -1,4 +1,7 @@
-"""One's own pictures: small network, minutes on a CPU for a few hundred images of 64 pixels; not in the paper."""
+"""One's own pictures: a small network, minutes on a CPU for a few hundred of 64 pixels; not in the paper.
+
+`folder/small` is for a hundred or so, of which a ResNet would take longer and learn no more.
+"""
 
 from __future__ import annotations
 
@@ -37,4 +40,24 @@ folder = Recipe().but(
     },
 )
 
-PLUGINS = {"folder": folder}
+_CONVNET = {"depth": 4, "width": 32}
+
+small = folder.but(
+    squeeze={
+        "backbone": "convnet",
+        "backbone_options": _CONVNET,
+        "epochs": 60,
+        "batch_size": 16,  # of few pictures: an epoch is to be some steps
+    },
+    recover={"steps": 200},
+    relabel={"epochs": 60},
+    validate={
+        "students": ("convnet",),
+        "student_options": _CONVNET,
+        "epochs": 60,
+        "lr": 2e-3,
+        "temperature": 5.0,
+    },
+)
+
+PLUGINS = {"folder": folder, "folder/small": small}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from sre2l_core.stages.squeeze import squeezing
 from sre2l_core.stages.validate import validating
 
 STAGES = ("squeeze", "recover", "relabel", "validate")
+EARLIER = 4
+"""Artifacts of each stage that are kept, the last ones."""
 
 
 class Freshness(StrEnum):
@@ -49,8 +52,8 @@ class _Made:
 class Workbench:
     """Holds a recipe and what was made from it, in memory.
 
-    Settings may change at any time; nothing is thrown away for it, artifacts only become stale, and fresh again when
-    the settings are put back.
+    Settings may change at any time; nothing is thrown away for it, artifacts only become stale. When the settings are
+    put back, what was made from them is there again, even where another artifact took its place meanwhile.
 
     Args:
         recipe: settings of all stages.
@@ -70,6 +73,7 @@ class Workbench:
         self.recipe, self.runtime, self.executor = recipe, runtime or Runtime.auto(), executor
         self._data = (recipe.data, data or load_data(recipe.data))
         self._made: dict[str, _Made] = {}
+        self._earlier: dict[str, deque[_Made]] = {stage: deque(maxlen=EARLIER) for stage in STAGES}
         check(recipe, self.data.spec)
 
     @property
@@ -86,6 +90,7 @@ class Workbench:
         recipe = self.recipe.but(**{stage: values})
         recipe.check()
         self.recipe = recipe
+        self._recall()
 
     def artifact(self, stage: str) -> Artifact | None:
         """What a stage made last, fresh or not."""
@@ -94,12 +99,10 @@ class Workbench:
 
     def freshness(self, stage: str) -> Freshness:
         """Whether a stage's artifact is what the present settings would make."""
-        made = self._made.get(stage)
+        made, before = self._made.get(stage), self._before(stage)
         if made is None:
             return Freshness.MISSING
-        before = self._before(stage)
-        same = made.settings == self._settings(stage) and made.data == self.recipe.data
-        if same and (before is None or (made.source is self.artifact(before) and self._fresh(before))):
+        if self._fits(made, stage) and (before is None or self._fresh(before)):
             return Freshness.FRESH
         return Freshness.STALE
 
@@ -158,15 +161,15 @@ class Workbench:
     def _run(self, stages: tuple[str, ...]) -> Iterator[StepEvent]:
         for stage in stages:
             recipe, before = self.recipe, self._before(stage)  # settings may change while it runs: it uses these
-            source = None if before is None else self.artifact(before)
-            made = yield from self._steps(stage, recipe)
+            held: dict[str, Any] = {name: self.artifact(name) for name in STAGES}
+            made = yield from self._steps(stage, recipe, held)
+            source = None if before is None else held[before]
             self._made[stage] = _Made(made, getattr(recipe, stage), recipe.data, source)
+            self._earlier[stage].append(self._made[stage])
+            self._recall()
 
-    def _steps(self, stage: str, recipe: Recipe) -> Generator[StepEvent, None, Artifact]:
-        teacher: Any
-        condensed: Any
-        labels: Any
-        teacher, condensed, labels = (self.artifact(name) for name in STAGES[:3])
+    def _steps(self, stage: str, recipe: Recipe, held: dict[str, Any]) -> Generator[StepEvent, None, Artifact]:
+        teacher, condensed, labels = (held[name] for name in STAGES[:3])
         data, runtime = self.data, self.runtime
         shared: dict[str, Any] = {"runtime": runtime, "executor": self.executor}
         if stage == "squeeze":
@@ -178,6 +181,20 @@ class Workbench:
         if stage == "relabel":
             return LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
         return (yield from validating(condensed, labels, data, recipe.validate, teacher=teacher, **shared))
+
+    def _fits(self, made: _Made, stage: str) -> bool:
+        """Whether it was made from the present settings, and the artifact before it."""
+        before = self._before(stage)
+        same = made.settings == self._settings(stage) and made.data == self.recipe.data
+        return same and (before is None or made.source is self.artifact(before))
+
+    def _recall(self) -> None:
+        """Take up again what was made from the present settings before."""
+        for stage in STAGES:
+            if not self._fresh(stage):
+                fitting = (made for made in reversed(self._earlier[stage]) if self._fits(made, stage))
+                if (found := next(fitting, None)) is not None:
+                    self._made[stage] = found
 
     def _settings(self, stage: str) -> Config:
         settings: Config = getattr(self.recipe, stage)

@@ -88,6 +88,8 @@ class PipelinePanel(LivePanel):
             self.bench.change(stage, **values)
             self._show_config()
             self._draw()
+            if not self.busy:
+                self.leave_still()
 
     def run_from(self, stage: str) -> bool:
         """Run a stage and all after it; False while something runs."""
@@ -148,10 +150,10 @@ class PipelinePanel(LivePanel):
         button = self.run_buttons[stage] = ipywidgets.Button(
             description="Run from here", icon="forward", tooltip=f"run {stage} and all stages after it",
             layout={"width": "100%"},
-        ).add_class(f"sre-run-{stage}")  # fmt: skip
+        ).add_class("sre-act").add_class(f"sre-run-{stage}")  # fmt: skip
         button.on_click(lambda _: self._guarded(lambda: self.run_from(stage)))
         border = "1px solid var(--jp-border-color2, #bdbdbd)"
-        layout = {"flex": "1 1 0%", "min_width": "205px", "max_width": "270px", "border": border, "padding": "8px"}
+        layout = {"flex": "1 1 0%", "min_width": "205px", "max_width": "340px", "border": border, "padding": "8px"}
         layout |= {"justify_content": "space-between", "overflow": "hidden"}
         return ipywidgets.VBox([card, ipywidgets.VBox([*controls, button])], layout=layout)
 

@@ -27,7 +27,7 @@ from sre2l_core.widgets.recovery.choosers import Timeline
 from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, images_view, small
 from sre2l_core.widgets.recovery.panel import IMAGES
 from sre2l_core.widgets.recovery.scripted import ScriptedPanel
-from sre2l_core.widgets.recovery.view import ROW, RecoveryView
+from sre2l_core.widgets.recovery.view import HALF, HALVES, ROW, RecoveryView
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
@@ -156,7 +156,7 @@ class RecoverStudio(ScriptedPanel):
         """All that is to be seen now, live or back in time, as one drawing; None before the first step."""
         if self._shown is None:
             return None
-        about = f"{self.teacher.spec.name}, {self.in_words(self._cursor)}"
+        about = self.in_words(self._cursor)
         return sheet(self.sheet_views(), f"{type(self).__name__}: {about}", subtitle=cut(about, SUBTITLE))
 
     def sheet_views(self) -> list[View]:
@@ -169,8 +169,9 @@ class RecoverStudio(ScriptedPanel):
     def in_words(self, step: int | None = None) -> str:
         """What made the images, in a few words; as they are now, or after so many steps."""
         step = (self.event.step if self.event else 0) if step is None else step
-        low, high = self.config.crop_scale
-        return f"step {step}, α_BN {self.config.alpha_bn:g}, crop {low:g}–{high:g}"
+        config = self.recovery.config if self.recovery else self.config
+        low, high = config.crop_scale
+        return f"step {step}, α_BN {config.alpha_bn:g}, crop {low:g}–{high:g}"
 
     # Inside.
 
@@ -183,11 +184,9 @@ class RecoverStudio(ScriptedPanel):
         self._timeline = Timeline()
         self.listen(self._timeline.slider, self._go_to, "moment")
         self.listen(self._watched, self._watch, "image")
-        return [
-            ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"}),
-            self._timeline,
-            self._charts,
-        ]
+        images = ipywidgets.HBox([self._view, crop], layout=ROW | {"margin": "8px 0 0"})
+        halves = [ipywidgets.VBox([images, self._timeline], layout=HALF), self._charts]
+        return [ipywidgets.HBox(halves, layout=HALVES)]
 
     @property
     def _snapshots(self) -> Sequence[Moment] | list[tuple[int, Tensor]]:
@@ -199,7 +198,8 @@ class RecoverStudio(ScriptedPanel):
         if self._live is None or self.event is None:
             return
         if self._timeline.follows:
-            self._cursor, self._timeline.when.value = None, "live"
+            self._cursor = None
+            self._timeline.say(self._present())
             self._write(replace(self._live, losses=self._losses(self.event.total)))
             return
         seen = self.tapes[""].moments[moment]
@@ -222,6 +222,17 @@ class RecoverStudio(ScriptedPanel):
         images = self._view.drawn(self._view.latest, self.tapes[""].recovery, self.watched, live=True)
         self._live = replace(self._live, images=images)
         self._write(self._live)
+
+    def _present(self) -> str:
+        """What the right end of the timeline is."""
+        if self.event is None:
+            return "before the first step"
+        return "live" if self.busy else f"the end, after step {self.event.step}"
+
+    def _render(self) -> None:
+        if not self._closed:
+            self._timeline.say(self._present())
+        super()._render()
 
     def _losses(self, steps: int) -> Drawing:
         with self._lock:

@@ -96,10 +96,11 @@ class SideBySide(SessionPanel):
         for view, column in zip(self._views.values(), columns, strict=True):
             view.layout.width = view.crop_caption.layout.width = f"{WIDTH}px"
             column.layout.margin = "8px 16px 0 0"
+        chart = titled(CURVES, self._chart)
+        chart.layout.flex, chart.layout.min_width = "1 1 480px", "0"
         views = [
             ipywidgets.GridBox(editors, layout=GRID),
-            ipywidgets.HBox(columns, layout=ROW),
-            titled(CURVES, self._chart),
+            ipywidgets.HBox([ipywidgets.HBox(columns, layout=ROW), chart], layout=ROW),
         ]
         super().__init__(teacher, config, views, data=data, runtime=runtime, folder=folder, name=name)
 

@@ -23,11 +23,14 @@ from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.tabular import Table
 from sre2l_core.widgets.base.panel import LivePanel
+from sre2l_core.widgets.recovery.view import ROW
 from sre2l_core.widgets.validate import accuracy_view, lines_of
 from sre2l_core.worker import Stage
 
 COLUMNS = ("#", "images", "T", "n", "students", "condensed (%)", "random real (%)", "difference")
 CAPTION = "Top-1 on real images, soft labels, last epoch"
+ROWS: dict[str, Any] = {"against": ("random",), "hard_labels": False}
+"""What students learn from: the condensed images and as many random real ones, both with soft labels."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,18 @@ class StudentBench(LivePanel):
         """Every try that came to its end."""
         self._about = ""
         self._curves, self._table = (ipywidgets.HTML().add_class(f"sre-student-{name}") for name in ("curves", "table"))
-        super().__init__(config.but(against=("random",), hard_labels=False), [self._curves, self._table], name=name)
+        row = ipywidgets.HBox([self._curves, self._table], layout=ROW | {"grid_gap": "0 24px"})
+        super().__init__(config.but(**ROWS), [row], name=name)
         self.start_button.tooltip = "Relabel the images as they are now, and train students on them"
         self.start_button.layout.width, self._bar.begin = "15em", "Train a student on this"
         self._render()
+
+    def use(self, teacher: Teacher, data: Dataset, relabel: RelabelConfig, config: ValidateConfig) -> None:
+        """Go on with another teacher and its data; earlier tries stay in the table."""
+        with self._lock:
+            self.reset()
+            self.teacher, self.data, self.relabel, self.config = teacher, data, relabel, config.but(**ROWS)
+            self._show_config()
 
     def build(self) -> Stage:
         """Label the images as they are now, and begin with fresh students."""

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ipywidgets
-import numpy.typing as npt
-from torch import Tensor
-
 from sre2l_core.artifacts import Teacher
+from sre2l_core.config import RecoverConfig, ValidateConfig
 from sre2l_core.data import Dataset
-from sre2l_core.events import StepEvent
 from sre2l_core.figures.sheet import View
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime, memory_in_use
-from sre2l_core.stages.recover import Recovery
-from sre2l_core.stages.recover.pair import Pair
-from sre2l_core.studies.closeup import Closeup, closeup
-from sre2l_core.studies.live_map import ITERATIONS, LAST_ITERATIONS, LiveMap
 from sre2l_core.tabular import Table
-from sre2l_core.widgets.map_view import MapMoment, MapView
-from sre2l_core.widgets.recover import RecoverStudio, StudioFrame
-from sre2l_core.widgets.recovery.inspector import Inspector
+from sre2l_core.widgets.mapped import MappedStudio
+from sre2l_core.widgets.preset_menu import PresetMenu
 from sre2l_core.widgets.recovery.panel import own_copy
-from sre2l_core.widgets.recovery.view import ROW, titled
+from sre2l_core.widgets.recovery.view import titled
 from sre2l_core.widgets.student_bench import StudentBench
 
 STUDENT_EPOCHS, STUDENT_SEEDS = 100, 3
 """Budget of a student until somebody chooses another."""
-NEAREST = 3
-"""Real images beside the one that is looked at."""
 
 
-@dataclass(frozen=True)
-class _Frame(StudioFrame):
-    moment: MapMoment
-    seen: tuple[Closeup, list[tuple[Tensor, str]]] | None
-
-
-class Studio(RecoverStudio):
+class Studio(MappedStudio):
     """All of it in one place.
 
     A click on an image, or on its square on the map, opens it large. *Train a student on this* relabels the images as
     they are at that moment and trains students on them, beside as many random real ones. *Save set* writes what the
-    later notebooks open; *Export* keeps the session and an animation, *Open session* runs one again.
-    *Save picture* draws all that is to be seen, *Save table* keeps what students learnt.
+    later notebooks open; *Export* keeps the session and an animation, *Open session* runs one again; *Save picture*
+    draws all that is to be seen, *Save table* keeps what students learnt. *New session* begins anew from a preset.
 
     Args:
         teacher: stage 1's result.
@@ -70,28 +51,31 @@ class Studio(RecoverStudio):
         folder: str | Path = "runs/studio",
         name: str | None = None,
     ) -> None:
-        self._per_class, runtime = per_class, runtime or Runtime.auto()
-        self._live_map: LiveMap | None = None
-        self._places: list[tuple[int, npt.NDArray[Any]]] = []
-        self._map, self._inspector, self._opened = MapView(teacher.spec, self._choose_point), Inspector(), False
-        students = recipe.validate
+        runtime, called = runtime or Runtime.auto(), name or "Studio"
         self.bench = StudentBench(
-            own_copy(teacher), data, recipe.relabel,
-            students.but(
-                epochs=min(students.epochs, STUDENT_EPOCHS), seeds=min(students.seeds, STUDENT_SEEDS),
-                students=students.students[:1], warmup_epochs=0,
-            ),
-            images=self.condensed, about=self.in_words, runtime=runtime, name=f"{name or 'Studio'} students",
+            own_copy(teacher), data, recipe.relabel, students(recipe),
+            images=self.condensed, about=self.in_words, runtime=runtime, name=f"{called} students",
         )  # fmt: skip
         """Trains students on the images."""
-        config = recipe.recover.but(ipc=1, group_images=1)
-        super().__init__(teacher, config, data=data, runtime=runtime, folder=folder, name=name)
+        self.presets = PresetMenu(self.begin, lambda: self.unsaved, runtime=runtime, name=f"{called} presets")
+        """Begins new sessions."""
+        options: dict[str, Any] = {"runtime": runtime, "folder": folder, "name": name}
+        super().__init__(teacher, few(recipe), data=data, per_class=per_class, **options)
+
+    def in_words(self, step: int | None = None) -> str:
+        """Also of which data."""
+        return f"{self.teacher.spec.name}, {super().in_words(step)}"
+
+    def begin(self, recipe: Recipe, data: Dataset, teacher: Teacher) -> bool:
+        """Start a new session with other settings, data and teacher; what students learnt before stays in the table."""
+        self.bench.use(own_copy(teacher), data, recipe.relabel, students(recipe))
+        with self._lock:
+            self.begin_with(teacher, few(recipe), data)
+            return self.start()
 
     def sheet_views(self) -> list[View]:
-        """Also the map, and what students learnt."""
-        found = super().sheet_views()
-        found += [self._map.view()] if self._map.moment is not None else []
-        return found + self.bench.sheet_views()
+        """Also what students learnt."""
+        return super().sheet_views() + self.bench.sheet_views()
 
     def tables(self) -> dict[str, Table]:
         """What students learnt from the images, try by try."""
@@ -99,112 +83,26 @@ class Studio(RecoverStudio):
 
     # What `LivePanel` asks for.
 
-    def build(self) -> Recovery | Pair:
-        """The map of the real images where there is none of these classes yet, and a recovery."""
-        labels = tuple(sorted({self.teacher.spec.classes.index(name) for name in self.only_classes}))
-        kept = self._live_map
-        if kept is None or tuple(kept.labels.unique().tolist()) != labels:
-            kept = LiveMap(
-                self.teacher, self.bench.data, labels=labels, per_class=self._per_class, runtime=self._runtime
-            )
-        kept.forget()
-        self._live_map = kept
-        return super().build()
-
-    def look(self, stage: Recovery, event: StepEvent) -> _Frame:
-        """Also move the points of the map, and look closely at the image that is open."""
-        assert self._live_map is not None  # made in `build`
-        places = self._live_map.place(stage.images, LAST_ITERATIONS if stage.done else ITERATIONS).copy()
-        pixels, targets = stage.pixels().cpu(), stage.targets.tolist()
-        moment = MapMoment(self._live_map, targets, places, pixels)
-        seen = self._seen(moment) if self._opened and self._timeline.follows else None
-        return _Frame(**vars(super().look(stage, event)), moment=moment, seen=seen)
-
     def show(self, frame: Any) -> None:
-        """Write a frame."""
+        """Write a frame, and beside its numbers the memory in use."""
         super().show(frame)
-        self._places.append((self.event.step if self.event else 0, frame.moment.points))
         if self._timeline.follows:
-            self._map.show(frame.moment)
             self._numbers.value += f" · {memory_in_use(self._runtime.device) / 2**20:,.0f} MiB"
-            if frame.seen is not None and self._opened:
-                self._inspect(*frame.seen)
-
-    def clear(self) -> None:
-        """An empty map, and nothing open."""
-        self._places = []
-        self._map.clear()
-        self._close_inspector()
-        super().clear()
 
     # Inside.
 
     def _views(self) -> list[Any]:
-        closely = ipywidgets.HBox([titled("Where the images lie", self._map), self._inspector], layout=ROW)
-        closely.add_class("sre-closely")
-        return [*super()._views(), closely, titled("What a student learns from them", self.bench)]
+        learnt = titled("What a student learns from them", self.bench)
+        return [self.presets, *super()._views(), learnt]
 
-    def _pick(self, image: int) -> None:
-        self._opened = True
-        super()._pick(image)
-        self._watch(image + 1)  # also where it was watched already
 
-    def _watch(self, image: int) -> None:
-        super()._watch(image)
-        moment = self._map.moment
-        if moment is not None and self._opened:
-            self._map.chosen = len(moment.map) + image - 1
-            self._look_closely()
+def few(recipe: Recipe) -> RecoverConfig:
+    """The recovery of a recipe with one image of each class."""
+    return recipe.recover.but(ipc=1, group_images=1)
 
-    def _choose_point(self, point: int) -> None:
-        """A square opens its image; a real image is looked at as it is."""
-        moment = self._map.moment
-        if moment is None or point < 0:
-            return self._close_inspector()
-        if point >= (real := len(moment.map)):
-            if not self._opened or self.watched != point - real:
-                self._guarded(lambda: self._pick(point - real))
-            return None
-        self._opened = False  # or the next frame would show an image again
-        if self.state.rests:
-            seen = closeup(self.teacher, moment.image(point), int(moment.labels[point]), runtime=self._runtime)
-            self._inspector.show(seen, self.teacher.spec, f"Point {point}: {self._map.describe(point)}")
-        return None
 
-    def _close_inspector(self) -> None:
-        self._opened = False
-        self._view.mark(-1)
-        self._inspector.clear()
-
-    def _look_closely(self) -> None:
-        """Open the watched image as it is shown; a run that goes on does so with its next frame."""
-        moment = self._map.moment
-        if self._opened and moment is not None and self.state.rests:
-            self._inspect(*self._seen(moment))
-
-    def _seen(self, moment: MapMoment) -> tuple[Closeup, list[tuple[Tensor, str]]]:
-        """The watched image, and the real ones that are nearest to it on this map."""
-        image, real = self.watched, moment.map
-        seen = closeup(self.teacher, moment.pixels[image], moment.targets[image], runtime=self._runtime)
-        rows = real.nearest(NEAREST)[image].tolist() if self._timeline.follows else []
-        return seen, [(real.pixels[row], self._map.name(int(real.labels[row]))) for row in rows]
-
-    def _inspect(self, seen: Closeup, nearest: Sequence[tuple[Tensor, str]]) -> None:
-        image = self.watched
-        past = [(one[0], one[1][image]) for one in self._snapshots]
-        title = f"Image {image + 1}, class {self.names[image]}"
-        self._inspector.show(seen, self.teacher.spec, title, nearest=nearest, past=past)
-
-    def _go_to(self, moment: int) -> None:
-        super()._go_to(moment)
-        now = self._map.moment
-        if now is None:
-            return
-        if self._timeline.follows and isinstance(self._live, _Frame):
-            self._map.show(self._live.moment)
-        else:
-            step, pixels = self._snapshots[moment][:2]
-            points = next((places for at, places in reversed(self._places) if at <= step), self._places[0][1])
-            if pixels.shape == now.pixels.shape:  # else only small pictures were kept
-                self._map.show(MapMoment(now.map, now.targets, points, pixels))
-        self._look_closely()
+def students(recipe: Recipe) -> ValidateConfig:
+    """Students of a recipe at a small budget."""
+    config = recipe.validate
+    epochs, seeds = min(config.epochs, STUDENT_EPOCHS), min(config.seeds, STUDENT_SEEDS)
+    return config.but(epochs=epochs, seeds=seeds, students=config.students[:1], warmup_epochs=0)

@@ -78,9 +78,8 @@ class ValidatePanel(LivePanel):
         self._frame: _Frame | None = None
         self._views: dict[str, View] = {}
         self._html = {name: ipywidgets.HTML().add_class(f"sre-{name}") for name in ("curves", "table", "classes")}
-        curves, *below = self._html.values()
-        layout = {"flex_flow": "row wrap", "grid_gap": "8px 20px", "margin": "8px 0 0"}
-        super().__init__(config, [curves, ipywidgets.HBox(below, layout=layout)], name=name)
+        layout = {"flex_flow": "row wrap", "grid_gap": "8px 20px", "align_items": "flex-start"}
+        super().__init__(config, [ipywidgets.HBox([*self._html.values()], layout=layout)], name=name)
         if self.temperatures:
             self.entry_of("temperature").layout.display = "none"
 

@@ -49,6 +49,14 @@ def test_a_png_shows_every_pixel_and_a_veil_between_the_images(channels: int) ->
     assert (bands[16, :, channels] == encode.VEIL).all()
 
 
+@pytest.mark.parametrize("size", [8, 32, 64, 224])
+def test_there_is_room_under_each_row(size: int) -> None:
+    frame = encode.grid(noise(6, size, 3), 3, below=15)
+    assert frame.down >= frame.side + 15
+    picture = opened(frame.data)
+    assert picture.height * frame.width / picture.width == pytest.approx(frame.down + frame.side, abs=1)
+
+
 @pytest.mark.parametrize(("size", "columns"), [(8, 3), (16, 10), (28, 10), (32, 10), (64, 5), (224, 5)])
 def test_frames_know_how_large_to_be_shown(size: int, columns: int) -> None:
     frame = encode.grid(noise(10, size), columns, max_width=510)

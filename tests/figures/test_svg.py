@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sre2l_core.figures import bars, curves
+from sre2l_core.figures import bars, curves, svg
 
 SPACE = "{http://www.w3.org/2000/svg}"
 CURVE = [(step, 10.0 ** (-step / 50)) for step in range(1, 101)]
@@ -40,7 +40,7 @@ def test_everything_said_is_escaped() -> None:
     for text in (
         curves.line_chart({nasty: CURVE}, label=nasty, marks=[(3, nasty)], x_label=nasty),
         bars.bars({nasty: 1.0}, label=nasty),
-        bars.cells([0.5], 1, label=nasty, step=90, size=80, good=[True], titles=[nasty], names=[nasty]),
+        bars.cells([0.5], 1, label=nasty, step=90, down=95, size=80, good=[True], titles=[nasty], names=[nasty]),
     ):
         assert parsed(text).get("aria-label") == nasty
 
@@ -104,3 +104,23 @@ def test_columns_keep_their_axis_while_values_move_a_little() -> None:
 
 def test_colours_of_text_come_from_the_theme() -> None:
     assert "var(--jp-ui-font-color1" in curves.line_chart({"a": CURVE}, label="a", x_label="step")
+
+
+@pytest.mark.parametrize("right", [1, 7, 300, 999, 1000, 5000, 9999, 100_000, 1_000_000, 25_000_000])
+def test_the_last_number_of_an_axis_is_whole(right: int) -> None:
+    root = parsed(curves.line_chart({"a": [(0, 1), (right, 2)]}, label="a", x_max=right, width=200))
+    numbers = [one for one in root.iter(f"{SPACE}text") if one.text and one.get("text-anchor") == "middle"]
+    ends = [float(one.get("x")) + svg.LETTER * len(one.text) / 2 for one in numbers]
+    assert max(ends) <= 200
+
+
+def test_a_bar_stands_under_its_own_image() -> None:
+    values = [0.5, None, 1.0, 0.25, 0.0]
+    root = parsed(bars.cells(values, 3, label="a", step=50, down=64, size=48, good=[True] * 5))
+    assert float(root.get("height")) == 64 + 48 + bars.CELL
+    cells = root.findall(f"{SPACE}g")
+    corners = [(float(cell[0].get("x")), float(cell[0].get("y"))) for cell in cells]
+    assert corners == [(0, 49), (50, 49), (100, 49), (0, 113), (50, 113)]
+    lengths = [[float(part.get("width")) for part in cell.findall(f"{SPACE}rect")] for cell in cells]
+    assert lengths == [[48, 24], [48], [48, 48], [48, 12], [48, 0]]
+    assert texts(root) == ["50%", "100%", "25%", "0%"], "what is not known is not said to be 0 %"

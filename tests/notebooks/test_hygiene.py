@@ -97,7 +97,7 @@ def test_one_line_switches_the_data(path: Path) -> None:
 def test_being_fast_is_decided_once(path: Path) -> None:
     source = "\n".join(cell.source for cell in code_cells(path))
     assert len(re.findall(r"\bFAST\b", source)) == 2
-    assert "recipe = lessons.recipe(PRESET, seed=SEED, fast=FAST)" in source
+    assert "recipe = lessons.recipe(PRESET, data_root=DATA_ROOT, seed=SEED, fast=FAST)" in source
 
 
 def test_constants_are_in_capitals_and_stand_together(path: Path) -> None:

@@ -148,7 +148,7 @@ def test_the_picture_of_the_studio_has_all_that_is_to_be_seen(done: Studio, tmp_
     words = "\n".join("".join(text.itertext()) for text in drawing.iter(f"{SVG}text"))
     for part in (
         "Recovered images", "Loss (terms unweighted)", "BatchNorm mismatch by layer", "live t-SNE", "Top-1 on real",
-        "eel", "step 20, α_BN 1, crop 0.5–1", "1. step 20", "the teacher recognises",
+        "eel", "step 20, α_BN 1, crop 0.5–1", "1. tiny, step 20", "the teacher recognises",
     ):  # fmt: skip
         assert part in words
     assert len(list(drawing.iter(f"{SVG}image"))) == 1

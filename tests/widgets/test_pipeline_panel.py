@@ -75,6 +75,20 @@ def test_running_from_a_stage_keeps_what_came_before(bench: Workbench) -> None:
     assert bench.artifact("squeeze") is not teacher
 
 
+def test_settings_that_are_put_back_bring_back_what_was_made_from_them(bench: Workbench) -> None:
+    list(bench.run_from("squeeze"))
+    made = [bench.artifact(stage) for stage in STAGES]
+    for alpha_bn in (0, 3):
+        bench.change("recover", alpha_bn=alpha_bn)
+        list(bench.run_from("recover"))
+        assert bench.artifact("validate") is not made[3]
+    bench.change("recover", alpha_bn=presets.get("digits/smoke").recover.alpha_bn)
+    assert states(bench) == ["fresh"] * 4
+    assert all(bench.artifact(stage) is one for stage, one in zip(STAGES, made, strict=True))
+    bench.change("recover", alpha_bn=0.5)
+    assert states(bench) == ["fresh", "stale", "stale", "stale"]
+
+
 def test_an_older_artifact_before_it_makes_it_stale(bench: Workbench) -> None:
     list(bench.run_from("squeeze"))
     events = bench.run_from("recover")
@@ -113,8 +127,8 @@ def test_buttons_and_controls_do_what_methods_do(panel: PipelinePanel) -> None:
     panel.run_buttons["recover"].click()
     assert panel.wait(SOON) is State.FINISHED
     assert states(panel.bench) == ["fresh"] * 4
-    panel.change_stage("recover", steps=4)
-    assert panel.editors["recover", "steps"].value == 4
+    panel.change_stage("recover", steps=5)
+    assert panel.editors["recover", "steps"].value == 5
     picture = panel.picture()
     assert picture.width > 300
     assert [picture.count(f">{word}<") for word in ("✓ fresh", "↻ stale", "○ missing")] == [1, 3, 0]

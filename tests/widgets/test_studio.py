@@ -15,6 +15,7 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ArtifactError, ConfigError
+from sre2l_core.events import in_seconds
 from sre2l_core.losses import accuracy
 from sre2l_core.presets import Recipe
 from sre2l_core.runs import lessons
@@ -22,7 +23,7 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.studies.closeup import closeup
 from sre2l_core.studies.live_map import LiveMap, MappedRecovery, first_group
 from sre2l_core.widgets import Studio
-from sre2l_core.widgets.base.status import Pace, in_seconds
+from sre2l_core.widgets.base.status import Pace
 from sre2l_core.worker import State
 
 SOON = 60.0

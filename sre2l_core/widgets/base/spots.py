@@ -65,13 +65,15 @@ class Spots(ipywidgets.Box):
         self.children = (self._places, *self.buttons)
 
 
-def over(picture: Any, spots: Spots, **layout: str) -> Any:
-    """The spots laid over a picture, both from the same corner."""
-    return ipywidgets.GridBox([picture, spots], layout=layout).add_class("sre-over")
+def over(*layers: Any, **layout: str) -> Any:
+    """Widgets laid one over the other, all from the same corner."""
+    return ipywidgets.GridBox(layers, layout=layout).add_class("sre-over")
 
 
 SPOTS_STYLE = f"""
 .sre-over > * {{ grid-area: 1 / 1; margin: 0; }}
+.sre-cells, .sre-cells svg {{ pointer-events: none; }}
+.sre-cells g {{ pointer-events: auto; }}
 .sre-spots {{ position: relative; pointer-events: none; }}
 .sre-spots button {{ position: absolute; pointer-events: auto; background: transparent !important; border: none; }}
 .sre-spots button {{ font-size: 0; overflow: hidden; }}

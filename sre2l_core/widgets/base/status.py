@@ -10,13 +10,14 @@ from typing import Any
 
 import ipywidgets
 
-from sre2l_core.events import StepEvent
+from sre2l_core.events import StepEvent, in_seconds
 from sre2l_core.widgets.base.spots import SPOTS_STYLE
 from sre2l_core.worker import State
 
 ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 IN_CODE = re.compile(r"^\w+Config(\.\w+)?: ")
 """How an error of a config begins, for those who write code."""
+GONE = "The kernel of this panel was restarted: this is how it was left. Run its cell again to bring it back."
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
@@ -30,16 +31,24 @@ STYLE = """<style>
 .sre-panel.sre-panel :focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2) !important; }
 .sre-panel.sre-panel :focus-visible { outline-offset: 1px; }
 .sre-panel .sre-off { opacity: 0.5; pointer-events: none; }
+.sre-panel.jupyter-widgets-disconnected::before { content: "GONE"; display: block; width: auto; }
+.sre-panel.jupyter-widgets-disconnected::before { font: inherit; color: inherit; padding: 4px 8px; margin: 2px 0 6px; }
+.sre-panel.jupyter-widgets-disconnected::before { border-left: 4px solid var(--jp-warn-color1, #e65100); }
+.sre-panel .jupyter-widgets-disconnected.jupyter-widgets-disconnected::before { content: none; }
+.sre-panel.jupyter-widgets-disconnected :is(.sre-act, .sre-spots, .sre-state, .sre-pace) { display: none; }
+.sre-panel.jupyter-widgets-disconnected :is(button, input, select, .noUi-target, .sre-classes) {
+  pointer-events: none; opacity: 0.6; }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
-SPOTS</style>""".replace("SPOTS", SPOTS_STYLE)
-"""Of everything in a panel."""
+SPOTS</style>""".replace("SPOTS", SPOTS_STYLE).replace("GONE", GONE)
+"""Of everything in a panel. ipywidgets marks each widget whose kernel is gone, and would draw a broken chain before it:
+the panel says it once, and hides what nobody answers or what may have ended since."""
 
 
 def button(text: str, icon: str, act: Callable[[], Any], css: str, tooltip: str) -> Any:
     """A button that does one thing."""
     made = ipywidgets.Button(description=text, icon=icon, tooltip=tooltip, layout={"width": "7.2em"})
     made.on_click(lambda _: act())
-    return made.add_class(css)
+    return made.add_class("sre-act").add_class(css)
 
 
 class RunBar(ipywidgets.HBox):
@@ -70,9 +79,10 @@ class RunBar(ipywidgets.HBox):
         reset.disabled = state is State.IDLE
         step, total = (event.step, event.total) if event else (0, 1)
         words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
-        words += self._pace.words(step, total) if state is State.RUNNING and event else self._pace.forget()
+        pace = self._pace.words(step, total) if state is State.RUNNING and event else self._pace.forget()
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
-        self.line.value = f'<span style="margin-left: 8px">{bar} <b>{state}</b> · {words}</span>'
+        words = f'<span class="sre-state"><b>{state}</b> · </span>{words}<span class="sre-pace">{pace}</span>'
+        self.line.value = f'<span style="margin-left: 8px">{bar} {words}</span>'
 
 
 class Pace:
@@ -96,19 +106,6 @@ class Pace:
         """A pause or the end; nothing to say."""
         self._from = None
         return ""
-
-
-def in_seconds(seconds: float) -> str:
-    """A duration for people: 1 h 5 min, 2 min 3 s, 12 s, 0.25 s, 8 ms."""
-    if seconds < 0.095:
-        return f"{1000 * seconds:.2g} ms"
-    if seconds < 9.95:
-        return f"{seconds:.2g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
 class NumberLine(ipywidgets.HTML):

@@ -13,7 +13,7 @@ from sre2l_core.events import StepEvent
 from sre2l_core.figures import bars, colours
 from sre2l_core.figures.curves import Points, line_chart
 from sre2l_core.figures.svg import Drawing
-from sre2l_core.widgets.recovery.view import ROW, titled
+from sre2l_core.widgets.recovery.view import HALF, ROW, titled
 
 
 class Curves:
@@ -46,7 +46,9 @@ class Charts(ipywidgets.HBox):
         self.losses = ipywidgets.HTML().add_class("sre-loss")
         self.layers = ipywidgets.HTML().add_class("sre-layers")
         both = zip(self.TITLES, (self.losses, self.layers), strict=True)
-        super().__init__([titled(title, chart) for title, chart in both], layout=ROW)
+        super().__init__([titled(title, chart) for title, chart in both], layout=ROW | HALF)
+        for part in self.children:
+            part.layout.flex, part.layout.min_width = "1 1 320px", "0"
 
     def show(self, losses: str, distances: Sequence[float]) -> None:
         """Write them."""

@@ -54,7 +54,7 @@ class Timeline(ipywidgets.HBox):
 
     def __init__(self) -> None:
         self.slider = ipywidgets.IntSlider(0, 0, 0, description="timeline", disabled=True, readout=False)
-        self.slider.layout.width = "440px"
+        self.slider.layout.flex, self.slider.layout.max_width, self.slider.layout.width = "1 1 260px", "760px", "auto"
         self.when = ipywidgets.HTML().add_class("sre-caption")
         row = [self.slider.add_class("sre-timeline"), self.when]
         super().__init__(row, layout=CENTRED)
@@ -68,4 +68,9 @@ class Timeline(ipywidgets.HBox):
         """Reach to the moment with this number, and go there if it should follow."""
         self.slider.disabled, self.slider.max = last < 1, last
         if follow:
-            self.slider.value, self.when.value = last, "live"
+            self.slider.value = last
+
+    def say(self, words: str) -> None:
+        """What the present is, where it is shown."""
+        if self.follows:
+            self.when.value = words

@@ -7,6 +7,7 @@ from typing import Any
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
+from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.widgets.recovery.choosers import Choosers
 from sre2l_core.widgets.recovery.panel import fitting, own_copy
@@ -38,6 +39,18 @@ class ChosenPanel(SessionPanel):
         self.listen(self._classes, self._choose_classes, "tags", self._choosers.said)
         super().__init__(first, fitting(config, first.spec), [self._choosers, *views], **options)
         self._show_config()
+
+    def begin_with(self, teacher: Teacher, config: RecoverConfig, data: Dataset | None) -> None:
+        """Forget the run, and be as a panel of this teacher, these settings and data; called under the lock."""
+        self.reset()
+        self._teachers, self._chosen = {teacher.backbone: teacher}, teacher.backbone
+        self._own_teacher, self._data = own_copy(teacher), data
+        self.config = fitting(config, teacher.spec)
+        with self.moved_by_code():
+            self._choosers.teacher.options = list(self._teachers)
+        self._show_config()
+        self._guarded(self.clear)
+        self._render()
 
     @property
     def teacher(self) -> Teacher:

@@ -91,7 +91,7 @@ def drawn(
         live: whether it is the present one.
     """
     names, columns = short_names(spec, targets), columns_of(targets, spec.resolution)
-    picture = encode.grid(seen.pixels, columns, max_width=width)
+    picture = encode.grid(seen.pixels, columns, max_width=width, below=bars.CELL)
     guesses = seen.probabilities.argmax(1).tolist()
     right = [guess == target for guess, target in zip(guesses, targets, strict=True)]
     words = f"the teacher's confidence in each image's class; it recognises {sum(right)} of {len(right)}"
@@ -102,6 +102,7 @@ def drawn(
         columns,
         label=words,
         step=picture.tile,
+        down=picture.down,
         size=picture.side,
         good=right,
         titles=[f"{name}: {share:.1%}, looks like {other}" for name, share, other in rows],

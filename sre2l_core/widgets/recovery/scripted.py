@@ -22,7 +22,7 @@ class ScriptedPanel(ChosenPanel):
     def offer_first(self, row: KeepRow) -> None:
         """Also open a session again."""
         super().offer_first(row)
-        words = "Run session.json of this folder again"
+        words = "Run what was exported or saved here again"
         row.offer("Open session", "folder-open", self.open_session, "sre-open", words)
 
     def start(self) -> bool:
@@ -31,17 +31,18 @@ class ScriptedPanel(ChosenPanel):
         return super().start()
 
     def open_session(self, folder: str | Path | None = None) -> bool:
-        """Run again what `export` kept: the settings at its start, and every change at its step, as far as it went.
+        """Run again what `export` or `save` kept: the settings at its start, and every change at its step.
+
+        It pauses where the session was left.
 
         Raises:
-            ArtifactError: see `Script.read`.
+            ArtifactError: see `Script.find`.
             ConfigError: see there; and while a recovery runs.
         """
-        path = self.kept.place(folder) / "session.json"
         with self._lock:
             if self.busy:
                 raise ConfigError("stop the recovery first, then open the session")
-            script = Script.read(path, self.teacher.id)
+            path, script = Script.find(self.kept.place(folder), self.teacher.id)
             self.config = fitting(script.config or self.config, self.teacher.spec)
             self._show_config()
             self.reset()

@@ -73,6 +73,7 @@ class SessionPanel(RecoveryPanel):
     ) -> None:
         self._taped: tuple[Any, dict[str, Tape]] = (None, {})
         self._curves = Curves()
+        self._safe: set[tuple[int, int]] = set()
         super().__init__(teacher, config, [*views, self.keep_row(folder)], **options)
 
     def offer_first(self, row: KeepRow) -> None:
@@ -134,6 +135,17 @@ class SessionPanel(RecoveryPanel):
             logs = {name: self._log(self.tapes.get(name), config) for name, config in self.settings().items()}
         return logs.get("", logs)
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether steps were taken that neither a saved set nor an exported session holds."""
+        with self._lock:
+            return bool(self._taken() - self._safe)
+
+    def _taken(self) -> set[tuple[int, int]]:
+        """Which recoveries have taken steps, and how many."""
+        recoveries = (tape.recovery for tape in self.tapes.values())
+        return {(id(recovery), recovery.step_count) for recovery in recoveries if recovery.step_count}
+
     def sets(self) -> dict[str, CondensedSet]:
         """Recovery -> its images as they are now, with the settings and changes that made them."""
         with self._lock:
@@ -148,9 +160,10 @@ class SessionPanel(RecoveryPanel):
         `sre2l_core.stages.relabel` and the command line read them.
         """
         folder = self.kept.place(folder) / "condensed"
-        sets = self.sets()
+        taken, sets = self._taken(), self.sets()
         for name, images in sets.items():
             images.save(folder / name)
+        self._safe = taken
         self.kept.said.tell(f"{sum(map(len, sets.values()))} images are in {folder}")
         return folder
 
@@ -165,9 +178,11 @@ class SessionPanel(RecoveryPanel):
             ConfigError: for another kind, or one that nothing here can encode; the session is written all the same.
             RuntimeError: before the first start.
         """
-        place, kind, frames = self.kept.place(folder), kind or str(self._kind.value), self.frames()
+        place, kind = self.kept.place(folder), kind or str(self._kind.value)
+        frames, taken = self.frames(), self._taken()
         with storage.replacing(place / "session.json") as partial:
             partial.write_text(json.dumps(self.log, indent=2) + "\n", encoding="utf-8")
+        self._safe = taken
         animation.write(frames, place / f"session.{kind}", kind)
         self.kept.said.tell(f"session.json and session.{kind} are in {place}")
         return place

@@ -17,8 +17,12 @@ from sre2l_core.stages.recover import Recovery
 from sre2l_core.widgets.base.spots import Spots, over
 from sre2l_core.widgets.recovery.frame import SIDE, Moment, RecoveryFrame, drawn, headings, moment, numbered
 
-ROW = {"flex_flow": "row wrap", "align_items": "flex-start"}
+ROW: dict[str, Any] = {"flex_flow": "row wrap", "align_items": "flex-start"}
 """Layout of widgets side by side, as far as there is room."""
+HALVES: dict[str, Any] = ROW | {"grid_gap": "0 24px"}
+"""Layout of the halves of a panel: beside one another where a window is wide."""
+HALF: dict[str, Any] = {"flex": "1 1 640px", "min_width": "0"}
+"""Layout of a half."""
 NOTHING = encode.encoded(Image.new("LA", (1, 1)), "png")
 """A transparent pixel: an empty `src` would show a broken picture."""
 
@@ -69,9 +73,10 @@ class RecoveryView(ipywidgets.VBox):
         self.crop = Picture(format="png", layout={"width": f"{SIDE}px"})
         self.crop.add_class("sre-crop").add_class("sre-pixels").tooltip = "crop of one image"
         heading = ipywidgets.HTML(f'<div class="sre-heading">{html.escape(title)}</div>' if title else "")
+        self._cells.add_class("sre-cells")
         self._spots = Spots(on_pick) if on_pick else None
-        images = over(self.image, self._spots, overflow="visible") if self._spots else self.image
-        super().__init__([heading, self._names, images, self._cells, self._caption])
+        images = over(self.image, self._cells, *([self._spots] if self._spots else []), overflow="visible")
+        super().__init__([heading, self._names, images, self._caption])
 
     def beside(self, *more: Any) -> Any:
         """The crop of one image, and beside it other widgets over the caption."""
@@ -104,25 +109,27 @@ class RecoveryView(ipywidgets.VBox):
         self.crop.tooltip = html.unescape(frame.crop_caption)
 
     def show_past(self, pixels: Tensor, names: list[str], columns: int, words: str) -> None:
-        """Show other images than the present ones, of which nothing else is known."""
-        picture, count = encode.grid(pixels, columns, max_width=self._width), len(names)
+        """Show images that no network has looked at."""
+        picture, count = encode.grid(pixels, columns, max_width=self._width, below=bars.CELL), len(names)
         cells = bars.cells(
-            [0.0] * count,
+            [None] * count,
             columns,
-            label="no confidences",
+            label="no confidences yet",
             step=picture.tile,
+            down=picture.down,
             size=picture.side,
             good=[True] * count,
         )
         self._write(picture, headings(names, picture), cells, html.escape(words), numbered(names))
+        self._no_crop("no step was taken yet")
 
     def blank(self, words: str) -> None:
         """Nothing to show, and why."""
-        self._names.value = self._cells.value = self.crop_caption.value = ""
-        self.image.format = self.crop.format = "png"
-        self.image.value = self.crop.value = NOTHING
+        self._names.value = self._cells.value = ""
+        self.image.format, self.image.value = "png", NOTHING
         self._caption.value = html.escape(words)
-        self.image.tooltip = self.crop.tooltip = words
+        self.image.tooltip = words
+        self._no_crop(words)
         if self._spots is not None:
             self._spots.place([], [])
 
@@ -130,6 +137,9 @@ class RecoveryView(ipywidgets.VBox):
         """Show which image is chosen."""
         if self._spots is not None:
             self._spots.mark(image)
+
+    def _no_crop(self, words: str) -> None:
+        self.crop.format, self.crop.value, self.crop.tooltip, self.crop_caption.value = "png", NOTHING, words, ""
 
     def _write(self, picture: encode.Frame, names: str, cells: str, caption: str, titles: Sequence[str]) -> None:
         self.image.format = picture.format
@@ -140,8 +150,8 @@ class RecoveryView(ipywidgets.VBox):
             part.value = text  # ipywidgets sends only what has changed
         if self._spots is not None:
             corners = (divmod(number, picture.columns) for number in range(len(titles)))
-            side, step = picture.side, picture.tile
-            self._spots.place([(column * step, row * step, side, side) for row, column in corners], titles)
+            side, across, down = picture.side, picture.tile, picture.down
+            self._spots.place([(column * across, row * down, side, side) for row, column in corners], titles)
 
 
 def titled(title: str, widget: Any) -> Any:
