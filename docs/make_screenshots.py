@@ -1,7 +1,7 @@
 """Make the README's pictures of the studio: `python docs/make_screenshots.py`, with Chromium and the test extra.
 
-`--all FOLDER [01 04 …]` instead looks at every notebook (or those named) as a reader does, at 1280 x 800: while its
-panels run, and from top to bottom when it is done, in the light and in the dark theme.
+`--all FOLDER [01 04 …]` instead looks at every notebook (or those named) as a reader does, in the light and in the dark
+theme: while its panels run, at 1280 pixels, and from top to bottom when it is done, at 1280 and 1920.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE.parent / "tests/support"), str(HERE.parent)]
 from lab_page import DONE, Notebook, browse, serve  # noqa: E402
 
 NAME = "02_recover.ipynb"
+WIDTHS = (1280, 1920)
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 SCROLL = """to => {
   const box = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer');
@@ -66,15 +67,22 @@ def look(name: str, folder: Path, *, fast: bool) -> None:
             notebook.page.wait_for_timeout(1500)
             notebook.page.screenshot(path=folder / f"{name[:2]}-running-{number}-{theme}.png")
         notebook.finished()
-        for theme, title in THEMES.items():
-            notebook.theme(title)
-            number, top, bottom = 0, 0.0, 1.0
-            while top < bottom:
-                notebook.page.evaluate(SCROLL, top)
-                notebook.page.wait_for_timeout(700)
-                notebook.page.screenshot(path=folder / f"{name[:2]}-{theme}-{number:02d}.png")
-                top, height, whole = notebook.page.evaluate(SCROLL, None)
-                number, top, bottom = number + 1, top + height - 40, whole - 50
+        for width in WIDTHS:
+            notebook.page.set_viewport_size({"width": width, "height": width * 5 // 8})
+            for theme, title in THEMES.items():
+                notebook.theme(title)
+                screens(notebook, folder, f"{name[:2]}-{width}-{theme}")
+
+
+def screens(notebook: Notebook, folder: Path, name: str) -> None:
+    """From top to bottom, a little of each screen also on the next."""
+    number, top, bottom = 0, 0.0, 1.0
+    while top < bottom:
+        notebook.page.evaluate(SCROLL, top)
+        notebook.page.wait_for_timeout(700)
+        notebook.page.screenshot(path=folder / f"{name}-{number:02d}.png")
+        top, height, whole = notebook.page.evaluate(SCROLL, None)
+        number, top, bottom = number + 1, top + height - 40, whole - 50
 
 
 def readme() -> None:

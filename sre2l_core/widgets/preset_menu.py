@@ -50,19 +50,16 @@ class PresetMenu(RunBox):
         style = {"description_width": LABEL_WIDTH}
         self.choice = ipywidgets.Dropdown(
             options=sorted(presets.PRESETS), value="digits", description="preset", style=style,
-            tooltip="settings of all stages by name", layout={"width": "380px"},
+            tooltip="settings of all stages by name", layout={"width": "330px"},
         ).add_class("sre-preset")  # fmt: skip
         self.folder = ipywidgets.Text(
-            description="data folder", style=style, layout={"width": "380px"}, continuous_update=False,
+            description="data folder", style=style, layout={"width": "330px"}, continuous_update=False,
             placeholder="where the data lie, if not under $SRE2L_DATA", tooltip="folder of the preset's data",
         ).add_class("sre-data-root")  # fmt: skip
         self._about, self._said = ipywidgets.HTML().add_class("sre-caption"), Said()
         self.choice.observe(lambda _: self._describe(), names="value")
-        layout = {"flex_flow": "row wrap", "align_items": "center"}
-        super().__init__(
-            ipywidgets.HBox([self.choice, self.folder], layout=layout), [self._about, self._said],
-            name=name, max_fps=MAX_FPS,
-        )  # fmt: skip
+        super().__init__(ipywidgets.HBox(), [self._about, self._said], name=name, max_fps=MAX_FPS)
+        self._bar.children = (self.choice, self.folder, *self._bar.children)
         self.start_button.layout.width, self.start_button.tooltip = "14em", "Begin anew with this preset's settings"
         self._ask(False)
         self._describe()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig, ValidateConfig
 from sre2l_core.data import Dataset
+from sre2l_core.events import StepEvent
 from sre2l_core.figures.sheet import View
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime, memory_in_use
+from sre2l_core.stages.recover import Recovery
 from sre2l_core.tabular import Table
-from sre2l_core.widgets.mapped import MappedStudio
+from sre2l_core.widgets.mapped import MappedFrame, MappedStudio
 from sre2l_core.widgets.preset_menu import PresetMenu
 from sre2l_core.widgets.recovery.panel import own_copy
 from sre2l_core.widgets.recovery.view import titled
@@ -83,11 +86,10 @@ class Studio(MappedStudio):
 
     # What `LivePanel` asks for.
 
-    def show(self, frame: Any) -> None:
-        """Write a frame, and beside its numbers the memory in use."""
-        super().show(frame)
-        if self._timeline.follows:
-            self._numbers.value += f" · {memory_in_use(self._runtime.device) / 2**20:,.0f} MiB"
+    def look(self, stage: Recovery, event: StepEvent) -> MappedFrame:
+        """Also the memory in use, beside the numbers."""
+        frame, memory = super().look(stage, event), memory_in_use(self._runtime.device)
+        return replace(frame, numbers=f"{frame.numbers} · {memory / 2**20:,.0f} MiB")
 
     # Inside.
 

@@ -124,6 +124,70 @@ def test_nothing_overlaps_and_the_width_is_used(notebook: Notebook, width: int) 
     notebook.page.set_viewport_size({"width": 1280, "height": 1700})
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("0", "at least 1, not 0"), ("-5", "not -5"), ("many", "not many"), ("1e999", "not 1e999"), ("", "not nothing")],
+)
+def test_nonsense_is_refused_beside_the_field(notebook: Notebook, typed: str, said: str) -> None:
+    entry = panel_of(notebook).locator(".sre-entry-steps")
+    field, before = entry.locator("input").first, entry.locator("input").first.input_value()
+    field.fill(typed)
+    field.press("Enter")
+    playwright.expect(entry.locator(".sre-said")).to_contain_text(said)
+    playwright.expect(field).to_have_value(before)
+    field.fill("30")
+    field.press("Enter")
+    playwright.expect(entry.locator(".sre-said")).to_be_hidden()
+    assert notebook.python("print(studio.steps)") == "30"
+    field.fill(before)
+    field.press("Enter")
+
+
+def test_a_short_drag_is_a_small_change(notebook: Notebook) -> None:
+    notebook.python("studio.change(alpha_bn=1.0)")
+    notebook.drag(panel_of(notebook).locator(".sre-alpha-bn .noUi-handle").first, 25)
+    notebook.until(lambda: notebook.python("print(studio.alpha_bn != 1)") == "True")
+    assert 1 < float(notebook.python("print(studio.alpha_bn)")) <= 5
+
+
+def test_the_timeline_moves_everything(notebook: Notebook) -> None:
+    notebook.python("studio.change(steps=400); studio.start(); studio.wait(90); studio._pick(0)")
+    panel = panel_of(notebook)
+    notebook.says("finished")
+    parts = [".sre-cells", ".sre-layers", ".sre-map-moving", ".sre-loss", ".sre-numbers", ".sre-inspector", ".sre-when"]
+
+    def seen() -> list[str]:
+        return [panel.locator(part).first.inner_html() for part in parts] + [notebook.pixels("img.sre-grid")]
+
+    live = seen()
+    notebook.drag(panel.locator(".sre-timeline .noUi-handle").first, -150)
+    notebook.until(lambda: all(now != then for now, then in zip(seen(), live, strict=True)))
+    assert panel.locator(".sre-loss .sre-cursor").count() == 1
+    notebook.picture("states-timeline")
+    notebook.python("studio.change(steps=20)")
+
+
+def test_errors_stand_beside_the_button_and_take_the_last_success_away(notebook: Notebook) -> None:
+    panel, expect = panel_of(notebook), playwright.expect
+    row = panel.locator(":has(> .sre-save)")
+    folder, said = row.locator("input"), row.locator(".sre-said")
+    row.locator(".sre-save").click()
+    expect(said).to_contain_text("images are in")
+    folder.fill("/proc/nobody/may/write/here")
+    folder.press("Enter")
+    row.locator(".sre-save").click()
+    expect(said).to_contain_text("cannot write there")
+    expect(said).not_to_contain_text("images are in")
+    row.locator(".sre-open").click()
+    expect(said).to_contain_text("press Export first")
+    folder.fill("runs/studio")
+    folder.press("Enter")
+    tags = panel.locator(".sre-classes input").first
+    tags.fill("unicorn")
+    tags.press("Enter")
+    expect(panel.locator(".sre-said", has_text="unicorn")).to_be_visible()
+
+
 def test_two_studios_run_at_once(notebook: Notebook) -> None:
     grids = "img.sre-grid", f"{PANEL} >> nth=1 >> img.sre-grid"
     notebook.python("for one in (studio, other): one.reset(); one.change(steps=1_000_000); one.start()")
@@ -165,6 +229,22 @@ def test_a_reopened_page_runs_on(notebook: Notebook) -> None:
     before = notebook.pixels("img.sre-grid")
     notebook.until(lambda: notebook.pixels("img.sre-grid") not in ("", before))
     notebook.until(lambda: panel.evaluate(BROKEN) == [])
+
+
+def test_a_kernel_that_dies_cannot_say_running_for_long(notebook: Notebook) -> None:
+    panel = panel_of(notebook)
+    notebook.says("running")
+    silent = panel.locator(".sre-silent").first
+    assert silent.evaluate("one => getComputedStyle(one).visibility") == "hidden"
+    notebook.python("studio.pause()")
+    notebook.says("paused")
+    assert panel.locator(".sre-status .sre-silent").count() == 0, "somebody else is awaited"
+    notebook.python("studio.resume()")
+    notebook.says("running")
+    waited = "one => one.getAnimations().map(all => all.effect.getComputedTiming().delay)"
+    assert silent.evaluate(waited) == [30_000]
+    seen = "one => { one.getAnimations().forEach(all => all.finish()); return getComputedStyle(one).visibility; }"
+    notebook.until(lambda: silent.evaluate(seen) == "visible")
 
 
 def test_a_panel_whose_kernel_was_restarted_says_so(notebook: Notebook) -> None:

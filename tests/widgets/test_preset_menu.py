@@ -1,11 +1,13 @@
 """PresetMenu, alone and in the studio: sessions from presets, questions before a loss, and what goes wrong."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import stand_ins
 import torch
+import waiting
 
 from sre2l_core import presets
 from sre2l_core.artifacts import Teacher
@@ -18,6 +20,7 @@ from sre2l_core.widgets.preset_menu import BEGIN, SURE, PresetMenu
 from sre2l_core.worker import State
 
 SOON = 60.0
+until = partial(waiting.until, within=SOON)
 RECIPE = Recipe().but(
     recover={"steps": 6, "flip": 0, "crop_scale": (0.5, 1.0), "ipc": 3},
     validate={"students": ("convnet",), "student_options": {"width": 4, "depth": 1}, "epochs": 1, "seeds": 1},
@@ -148,11 +151,9 @@ def test_a_question_is_forgotten_when_another_preset_is_looked_at(studio: Studio
 def test_a_saved_set_is_a_session_too(studio: Studio, tmp_path: Path) -> None:
     studio.steps = 1_000_000
     studio.start()
-    while studio.event is None or studio.event.step < 5:
-        pass
+    until(lambda: studio.event is not None and studio.event.step >= 5)
     studio.change(alpha_bn=0.0)
-    while studio.event.step < 20:
-        pass
+    until(lambda: studio.event.step >= 20)
     studio.stop()
     studio.wait(SOON)
     made = studio.condensed()
@@ -160,8 +161,7 @@ def test_a_saved_set_is_a_session_too(studio: Studio, tmp_path: Path) -> None:
     assert not (tmp_path / "session.json").exists()
     studio.reset()
     assert studio.open_session()
-    while studio.state is not State.PAUSED:
-        assert not studio.state.over
+    until(lambda: studio.state is State.PAUSED)
     assert torch.equal(studio.condensed().images, made.images)
     assert "condensed runs again" in studio.kept.said.value
     studio.stop()

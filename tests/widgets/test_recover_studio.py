@@ -124,7 +124,7 @@ def test_the_timeline_goes_back_and_returns(studio: RecoverStudio) -> None:
     studio.wait(SOON)
     live = studio._view.image.value
     assert studio._timeline.slider.max == 40
-    assert studio._timeline.when.value == "live"
+    assert studio._timeline.when.value == "the end, after step 40"
     studio._timeline.slider.set_state({"value": 5})
     assert studio._timeline.when.value == "after step 5"
     assert studio._view.image.value != live
@@ -455,7 +455,7 @@ def test_another_image_is_watched_at_the_moment_that_is_shown(studio: RecoverStu
 
 def test_every_image_has_words(studio: RecoverStudio) -> None:
     view = studio._view
-    assert (view.image.tooltip, view.crop.tooltip) == ("The noise that a run starts from.", "crop of one image")
+    assert (view.image.tooltip, view.crop.tooltip) == ("The noise that a run starts from.", "no step was taken yet")
     studio.start()
     studio.wait(SOON)
     assert "it recognises" in view.image.tooltip

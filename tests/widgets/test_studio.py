@@ -65,6 +65,12 @@ def test_a_click_on_an_image_opens_it_and_chooses_its_square(done: Studio) -> No
     assert "sre-chosen" in done._map._squares.buttons[3]._dom_classes
 
 
+def test_the_memory_in_use_is_shown(done: Studio) -> None:
+    assert "MiB" in done.status
+    done._pick(2)
+    assert "MiB" in done.status
+
+
 def test_a_click_on_a_square_opens_its_image(done: Studio) -> None:
     done._map._squares.buttons[1].click()
     assert done.watched == 1

@@ -19,7 +19,7 @@ BOUNDS = {
     "lt": (operator.lt, "less than"),
 }
 """Of a field -> what it asks of a number, and in words."""
-FIELD_WIDTH, END_WIDTH = 74, 62
+FIELD_WIDTH, END_WIDTH = 90, 62
 """CSS pixels of what a number is typed into, and one end of a range."""
 
 

@@ -18,6 +18,8 @@ ERROR_COLOUR = "var(--jp-error-color1, #c62828)"
 IN_CODE = re.compile(r"^\w+Config(\.\w+)?: ")
 """How an error of a config begins, for those who write code."""
 GONE = "The kernel of this panel was restarted: this is how it was left. Run its cell again to bring it back."
+SILENT = "No news for half a minute: a long step, or the kernel has died."
+"""Shown by the page itself: every other text begins the half minute anew, and a kernel that died says nothing."""
 STYLE = """<style>
 .sre-panel { padding: 4px 2px 8px; }
 .sre-panel .sre-pixels { image-rendering: pixelated; object-fit: contain; }
@@ -35,9 +37,12 @@ STYLE = """<style>
 .sre-panel.jupyter-widgets-disconnected::before { font: inherit; color: inherit; padding: 4px 8px; margin: 2px 0 6px; }
 .sre-panel.jupyter-widgets-disconnected::before { border-left: 4px solid var(--jp-warn-color1, #e65100); }
 .sre-panel .jupyter-widgets-disconnected.jupyter-widgets-disconnected::before { content: none; }
-.sre-panel.jupyter-widgets-disconnected :is(.sre-act, .sre-spots, .sre-state, .sre-pace) { display: none; }
+.sre-panel.jupyter-widgets-disconnected :is(.sre-act, .sre-spots, .sre-state, .sre-when) { display: none; }
 .sre-panel.jupyter-widgets-disconnected :is(button, input, select, .noUi-target, .sre-classes) {
   pointer-events: none; opacity: 0.6; }
+.sre-panel .sre-silent { visibility: hidden; display: inline-block; max-width: 0; overflow: hidden; }
+.sre-panel .sre-silent { white-space: nowrap; vertical-align: bottom; animation: sre-silent 0s 30s forwards; }
+@keyframes sre-silent { to { visibility: visible; max-width: 100%; } }
 .sre-panel details pre { max-height: 16em; overflow: auto; font-size: 11px; line-height: 1.3; }
 SPOTS</style>""".replace("SPOTS", SPOTS_STYLE).replace("GONE", GONE)
 """Of everything in a panel. ipywidgets marks each widget whose kernel is gone, and would draw a broken chain before it:
@@ -78,10 +83,14 @@ class RunBar(ipywidgets.HBox):
         stop.disabled = state in (State.IDLE, State.STOPPING) or state.over
         reset.disabled = state is State.IDLE
         step, total = (event.step, event.total) if event else (0, 1)
-        words = f"step {step} of {total}" if event else "preparing" if state.busy else "ready"
+        words = f"step {step} of {total}" if event else ""
+        before = " · preparing" if state.busy else "" if state.over else " · ready"
+        now = f"<b>{state}</b>{' · ' if event else before}"
         pace = self._pace.words(step, total) if state is State.RUNNING and event else self._pace.forget()
         bar = f'<progress value="{step}" max="{max(total, 1)}" aria-label="progress"></progress>'
-        words = f'<span class="sre-state"><b>{state}</b> · </span>{words}<span class="sre-pace">{pace}</span>'
+        words = f'<span class="sre-state">{now}</span>{words}<span class="sre-state">{pace}</span>'
+        if state.busy and state is not State.PAUSED:
+            words += f' <span class="sre-silent sre-caption">{SILENT}</span>'
         self.line.value = f'<span style="margin-left: 8px">{bar} {words}</span>'
 
 

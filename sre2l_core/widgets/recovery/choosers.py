@@ -21,9 +21,11 @@ class Choosers(ipywidgets.HBox):
         self._ids: dict[str, str] = {}
         style, layout = {"description_width": LABEL_WIDTH}, {"width": CONTROL_WIDTH}
         self.teacher = ipywidgets.Dropdown(options=teachers, description="teacher", style=style, layout=layout)
-        self.tags = ipywidgets.TagsInput(allow_duplicates=False, layout={"width": "700px"}).add_class("sre-classes")
-        label = ipywidgets.Label("classes", layout={"width": LABEL_WIDTH, "justify_content": "flex-end"})
-        classes = ipywidgets.HBox([label, self.tags], layout={"align_items": "center"})
+        self.tags = ipywidgets.TagsInput(allow_duplicates=False, layout={"flex": "1 1 200px", "width": "auto"})
+        self.tags.add_class("sre-classes")
+        label = ipywidgets.Label("classes", layout={"min_width": LABEL_WIDTH, "justify_content": "flex-end"})
+        row = {"align_items": "center", "flex": "1 1 400px", "max_width": "900px"}
+        classes = ipywidgets.HBox([label, self.tags], layout=row)
         self.said = Said()
         """What is wrong with the classes."""
         self.said.layout.flex = "0 0 100%"
@@ -55,7 +57,7 @@ class Timeline(ipywidgets.HBox):
     def __init__(self) -> None:
         self.slider = ipywidgets.IntSlider(0, 0, 0, description="timeline", disabled=True, readout=False)
         self.slider.layout.flex, self.slider.layout.max_width, self.slider.layout.width = "1 1 260px", "760px", "auto"
-        self.when = ipywidgets.HTML().add_class("sre-caption")
+        self.when = ipywidgets.HTML().add_class("sre-caption").add_class("sre-when")
         row = [self.slider.add_class("sre-timeline"), self.when]
         super().__init__(row, layout=CENTRED)
 

@@ -37,7 +37,7 @@ class Inspector(ipywidgets.VBox):
         self._page = ipywidgets.HTML().add_class("sre-inspector")
         self._shown: tuple[Closeup, str, str] | None = None
         self.overlay.observe(lambda _: self._draw(), names="value")
-        super().__init__([self.overlay, self._page], layout={"display": "none", "flex": "1 1 340px"})
+        super().__init__([self.overlay, self._page], layout={"display": "none"})
 
     def show(
         self,

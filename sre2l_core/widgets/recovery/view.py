@@ -69,6 +69,8 @@ class RecoveryView(ipywidgets.VBox):
         """What was seen last of a recovery."""
         self._names, self._cells = ipywidgets.HTML(), ipywidgets.HTML()
         self._caption, self.crop_caption = (ipywidgets.HTML().add_class("sre-caption") for _ in range(2))
+        # It takes the width of the images, and makes none.
+        self._caption.layout.width, self._caption.layout.min_width = "0", "100%"
         self.image = Picture(format="png").add_class("sre-grid").add_class("sre-pixels")
         self.crop = Picture(format="png", layout={"width": f"{SIDE}px"})
         self.crop.add_class("sre-crop").add_class("sre-pixels").tooltip = "crop of one image"
@@ -76,11 +78,11 @@ class RecoveryView(ipywidgets.VBox):
         self._cells.add_class("sre-cells")
         self._spots = Spots(on_pick) if on_pick else None
         images = over(self.image, self._cells, *([self._spots] if self._spots else []), overflow="visible")
-        super().__init__([heading, self._names, images, self._caption])
+        super().__init__([heading, self._names, images, self._caption], layout={"min_width": "min(330px, 100%)"})
 
     def beside(self, *more: Any) -> Any:
         """The crop of one image, and beside it other widgets over the caption."""
-        words = ipywidgets.VBox([*more, self.crop_caption], layout={"width": "180px"})
+        words = ipywidgets.VBox([*more, self.crop_caption], layout={"width": "190px", "margin": "0 0 0 8px"})
         return ipywidgets.HBox([self.crop, words], layout={"margin": "0 0 0 12px"})
 
     def frame(self, recovery: Recovery, *, now: bool, watched: int = 0) -> RecoveryFrame:
