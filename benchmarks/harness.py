@@ -223,7 +223,13 @@ def report(
     print(table(rows))
     for note in notes:
         print(f"\n{note}")
-    private = ("out", "data_root", "runs", "memory_of")  # paths of this machine, and what only the program itself sets
+    private = (
+        "out",
+        "data_root",
+        "runs",
+        "picture",
+        "memory_of",
+    )  # paths of this machine, and what only the program itself sets
     settings = {key: value for key, value in vars(options).items() if key not in private}
     suffix = "" if device.type == "cpu" else f".{device.type}"
     options.out.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Holdout
 from sre2l_core.errors import ArtifactError, ConfigError, DataError, came, plain
 from sre2l_core.runtime import Runtime
+from sre2l_core.tabular import ENDINGS, Table, in_markdown
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,6 +265,27 @@ class ScoreRow:
         values: tuple[float, ...] = getattr(self, which)
         return mean(values), stdev(values) if len(values) > 1 else 0.0
 
+    def cells(self) -> tuple[str, ...]:
+        """As they stand in a table."""
+        (last, spread), (best, _) = self.mean_std(), self.mean_std("best")
+        numbers = (f"{100 * last:.1f} ± {100 * spread:.1f}", f"{100 * best:.1f}")
+        return (self.data, self.labels, self.student, str(self.images), str(self.steps), *numbers)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, accuracies in %: what a CSV file holds."""
+        (last, spread), (best, best_spread) = self.mean_std(), self.mean_std("best")
+        several = len(self.last) > 1
+        return {
+            "images": self.data, "labels": self.labels, "student": self.student,
+            "n": self.images, "steps": self.steps, "seeds": len(self.last),
+            "last": 100 * last, "last_std": 100 * spread if several else None,
+            "best": 100 * best, "best_std": 100 * best_spread if several else None,
+            "last_values": " ".join(f"{100 * value:.3f}" for value in self.last),
+        }  # fmt: skip
+
+
+_COLUMNS = ("images", "labels", "student", "n", "steps", "top-1 last (%)", "best (%)")
+
 
 @dataclass(frozen=True)
 class Score:
@@ -285,28 +307,29 @@ class Score:
         held = self.origin.get("holdout")
         return "the validation images" if held is None else str(Holdout(**held))
 
+    def tabulated(self) -> Table:
+        """Top-1 in % of the last epoch and of the best one, and how it was measured."""
+        notes = list[str]()
+        if precision := self.origin.get("precision"):
+            notes.append(f"students trained in {in_markdown(str(precision))}")
+        if "holdout" in self.origin:
+            notes += [""] * bool(notes) + [f"judged on {self.judge}; the test images were not looked at"]
+        return Table(_COLUMNS, [row.cells() for row in self.rows], [row.record() for row in self.rows], notes)
+
     def table(self) -> str:
         """The table as text, best viewed in a fixed-width font; also valid Markdown."""
-        lines = ["| images | labels | student | n | steps | top-1 last (%) | best (%) |", "|---" * 7 + "|"]
-        for row in self.rows:
-            (last, spread), (best, _) = row.mean_std(), row.mean_std("best")
-            names = [in_markdown(name).replace("|", r"\|") for name in (row.data, row.labels, row.student)]
-            cells = (*names, str(row.images), str(row.steps))
-            lines.append(f"| {' | '.join(cells)} | {100 * last:.1f} ± {100 * spread:.1f} | {100 * best:.1f} |")
-        if precision := self.origin.get("precision"):
-            lines += ["", f"students trained in {in_markdown(str(precision))}"]
-        if "holdout" in self.origin:
-            lines += ["", f"judged on {self.judge}; the test images were not looked at"]
-        return "\n".join(lines)
+        return self.tabulated().to_markdown()
 
     def save(self, folder: str | Path) -> None:
-        """Write everything into the manifest, and the table as `score.md`."""
+        """Write everything into the manifest, and the table as `score.md`, `score.csv` and `score.tex`."""
         with storage.saving(Path(folder), "score") as work:
             self.write(work)
 
     def write(self, work: storage.Work) -> None:
         """Write everything into a claimed folder, and finish it."""
-        work.write("score.md", lambda path: path.write_text(self.table() + "\n", encoding="utf-8"))
+        table = self.tabulated()
+        for form, ending in ENDINGS.items():
+            work.write(f"score.{ending}", Path.write_text, table.text_of_file(form), "utf-8")
         work.finish({"rows": [asdict(row) for row in self.rows], "origin": self.origin})
 
     @classmethod
@@ -314,12 +337,3 @@ class Score:
         """Read a table back."""
         body = storage.read_manifest(Path(folder), "score")
         return cls(tuple(ScoreRow.from_json(row) for row in body["rows"]), body["origin"])
-
-
-def in_markdown(words: str) -> str:
-    """Words that stay words within Markdown: as code where they could be marks, elements or mathematics."""
-    words = " ".join(words.split())
-    if not re.search(r"[\\`*\[\]<>|&$]", words):
-        return words
-    fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
-    return f"{fence} {words} {fence}"

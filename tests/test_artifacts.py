@@ -44,7 +44,7 @@ def test_folders_are_complete_and_hold_no_pickle(saved, kind):
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert storage.verify(folder) == len(files) - 1
     assert storage.read_manifest(folder)["kind"] == kind
-    assert {path.suffix for path in files} <= {".json", ".safetensors", ".png", ".md"}
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".png", ".md", ".csv", ".tex"}
     with pytest.raises(ArtifactError, match=f"holds a {kind}, expected a"):
         (Score if kind == "teacher" else Teacher).load(folder)
 
@@ -193,6 +193,8 @@ def test_a_score_comes_back_and_prints_mean_and_deviation(saved):
     line = f"| condensed | soft | convnet | 11 | 40 | {100 * last.mean():.1f} ± {100 * last.std(ddof=1):.1f} | "
     assert line + f"{100 * best.mean():.1f} |" in made.table().splitlines()
     assert (folder / "score.md").read_text() == made.table() + "\n"
+    assert (folder / "score.csv").read_text() == made.tabulated().to_csv()
+    assert (folder / "score.tex").read_text() == made.tabulated().to_latex() + "\n"
 
 
 def test_rows_are_found_by_what_they_are():
@@ -206,7 +208,9 @@ def test_rows_are_found_by_what_they_are():
 @pytest.mark.parametrize("kind", storage.KINDS)
 def test_one_altered_byte_of_any_file_is_named_when_it_is_loaded(saved, kind):
     made, _, folder = saved(kind)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md"):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".md", ".csv", ".tex")
+    ):
         whole = path.read_bytes()
         for position in (0, len(whole) // 2, len(whole) - 1):
             path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])

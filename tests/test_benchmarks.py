@@ -19,6 +19,7 @@ RUNS = {
     "scale": "--workers 1 --batches 2 --steps 2 --resolution 16",
     "end_to_end": "--smoke",
     "precision": "--smoke --recoveries 2 --students 1",
+    "parametrisations": "--smoke --only digits --recoveries 2 --students 1",
 }
 
 

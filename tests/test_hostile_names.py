@@ -3,7 +3,9 @@
 `tests/browser/test_hostile_names.py` asks a real browser the same.
 """
 
+import csv
 import io
+import re
 import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -19,7 +21,7 @@ import pytest
 from PIL import Image
 
 from sre2l_core import cli, widgets
-from sre2l_core.artifacts import CondensedSet
+from sre2l_core.artifacts import CondensedSet, Score, ScoreRow
 from sre2l_core.figures import svg
 from sre2l_core.worker import State
 
@@ -75,6 +77,14 @@ def pages(panel: Any) -> Elements:
     return Elements("\n".join([*shown, panel._fallback()["text/html"]]))
 
 
+def press(panel: Any, *names: str) -> None:
+    """Click those of these buttons that a panel has; they have nothing to complain of."""
+    for widget in inside(panel):
+        if set(names) & set(widget._dom_classes):
+            widget.click()
+            assert 'role="alert"' not in panel.kept.said.value
+
+
 def tooltips(panel: Any) -> str:
     """What is said on hovering, which ipywidgets' page takes for text."""
     return "\n".join(filter(None, (getattr(widget, "tooltip", None) for widget in inside(panel))))
@@ -86,15 +96,14 @@ def names_in(drawing: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", PANELS)
-def test_a_panel_shows_names_and_makes_nothing_of_them(panels: dict[str, Any], name: str) -> None:
+def test_a_panel_shows_names_and_makes_nothing_of_them(panels: dict[str, Any], name: str, tmp_path: Path) -> None:
     panel = panels[name]
+    panel.kept.folder.value = str(tmp_path / hostile.IMAGE)
     before = pages(panel)
     assert before.harmful == []
     panel.start()
     assert panel.wait(120) is State.FINISHED
-    for widget in inside(panel):
-        if {"sre-save", "sre-export"} & set(widget._dom_classes):
-            widget.click()
+    press(panel, "sre-save", "sre-export", "sre-save-picture")
     assert panel.error == ""
     if name == "EmbeddingPanel":
         panel.chosen = 0
@@ -102,12 +111,15 @@ def test_a_panel_shows_names_and_makes_nothing_of_them(panels: dict[str, Any], n
         panel._pick(2)
         panel.bench.start()
         panel.bench.wait(120)
+    press(panel, "sre-save-table")
     found = pages(panel)
     assert found.harmful == []
     read = before.words + found.words + tooltips(panel)
     must = [hostile.IMAGE, hostile.SCRIPT] if name == "PipelinePanel" else hostile.READABLE
     assert [one for one in must if one not in read] == []
     assert not any(getattr(widget, "description_allow_html", False) for widget in inside(panel))
+    for drawing in tmp_path.rglob("*.svg"):
+        assert {"script", "img", "i", "style"}.isdisjoint(names_in(drawing.read_text(encoding="utf-8")))
     picture = panel.picture()
     if not isinstance(picture, Image.Image):
         assert {"script", "img", "i"}.isdisjoint(names_in(picture))
@@ -150,6 +162,16 @@ def test_tables_are_tables_of_the_names(world: hostile.World) -> None:
         words = found.words.replace("\\|", "|")  # mistune leaves the backslash, Lab and GitHub do not
         assert [name for name in (*hostile.CLASSES, hostile.SCRIPT) if name not in words] == []
     assert score.count("<tr>") == 2 + len(hostile.CLASSES)
+
+
+def test_tables_in_files_are_tables_of_the_names(world: hostile.World, tmp_path: Path) -> None:
+    rows = [ScoreRow(name, name, name, 8, 2, (0.5,), (0.5,)) for name in (*hostile.CLASSES, hostile.SCRIPT)]
+    Score(tuple(rows)).save(tmp_path / "score")
+    read = list(csv.DictReader(io.StringIO((tmp_path / "score/score.csv").read_text(encoding="utf-8"))))
+    assert [row["images"].removeprefix("'") for row in read] == [row.data for row in rows]
+    latex = (tmp_path / "score/score.tex").read_text(encoding="utf-8").splitlines()
+    assert len(latex) == len(rows) + 6
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in latex[4:-2]} == {6}
 
 
 def test_the_next_command_is_one_that_a_shell_takes_as_it_is_meant(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sre2l_core.runs.listing import Listing
     from sre2l_core.runs.parts import Part, Run
     from sre2l_core.runs.removal import Removal
+    from sre2l_core.tabular import Table
 
 MOST_COLUMNS = 6
 """Settings that the list of runs shows at most."""
@@ -39,6 +40,8 @@ class Runs:
     """another run: show in which settings and scores the two differ"""
     tree: bool = False
     """show what was made from what"""
+    format: Literal["text", "markdown", "csv", "latex"] = "text"
+    """how the list of runs, or the score of a named one, is written: csv and latex can go into a file"""
     delete: bool = False
     """delete the run, or the part with all that was made from it"""
     prune: bool = False
@@ -53,6 +56,10 @@ class Runs:
         from sre2l_core.runs.listing import Listing
         from sre2l_core.runs.parts import Run
 
+        if self.format != "text" and (self.against or self.tree or self.delete or self.prune):
+            raise ConfigError(
+                f"--format {self.format} is for the list of runs, or for the score of one: FOLDER [NAME]."
+            )
         if (self.against or self.delete) and not self.name:
             raise ConfigError(f"{'--delete' if self.delete else '--against'} needs the name of a run: FOLDER NAME ...")
         if self.delete or self.prune:
@@ -60,6 +67,9 @@ class Runs:
             return
         listing = Listing(self.folder)
         found = listing.find(self.name) if self.name else None
+        if self.format != "text":
+            say(tabulated(found, listing).text(self.format).rstrip("\n"))
+            return
         if self.against:
             pair = [each for each in (found, listing.find(self.against)) if isinstance(each, Run)]
             if len(pair) < 2:
@@ -104,17 +114,38 @@ def listed(listing: Listing) -> Iterator[str]:
     """A line for each run, what could not be read, and what could be freed."""
     from sre2l_core.runs.parts import varying
 
-    names = varying(list(listing.runs.values()))
-    runs = sorted(listing.runs.values(), key=lambda run: [_order(run.settings.get(name)) for name in names])
-    shown = names[:MOST_COLUMNS]
-    head = ["run", *shown, "top-1 of students"]
-    if runs:
-        yield from aligned([head, *([run.name, *_values(run, shown), run.state] for run in runs)])
-    if len(names) > len(shown):
-        yield f"They also differ in {len(names) - len(shown)} more settings: name two runs, NAME --against OTHER."
+    head, *rows = _cells(listing, MOST_COLUMNS)
+    if rows:
+        yield from aligned([head, *rows])
+    if (left_out := len(varying(list(listing.runs.values()))) - MOST_COLUMNS) > 0:
+        yield f"They also differ in {left_out} more settings: name two runs, NAME --against OTHER."
     yield from listing.notes
     if left := unneeded(listing):
         yield left
+
+
+def tabulated(found: Run | Part | None, listing: Listing) -> Table:
+    """The list of runs with all settings in which they differ, or the score of a run."""
+    from sre2l_core.runs.parts import Part
+    from sre2l_core.tabular import Table
+
+    if found is None:
+        head, *rows = _cells(listing)
+        return Table(head, rows, notes=listing.notes)
+    if isinstance(found, Part) or found.score is None:
+        raise ConfigError(f"{found.name} has no score to make a table of.")
+    return found.score.tabulated()
+
+
+def _cells(listing: Listing, most: int | None = None) -> list[list[str]]:
+    """A head, and a row for each run, in the order of the settings in which they differ; at most so many of these."""
+    from sre2l_core.runs.parts import varying
+
+    names = varying(list(listing.runs.values()))
+    runs = sorted(listing.runs.values(), key=lambda run: [_order(run.settings.get(name)) for name in names])
+    shown = names[:most]
+    head = ["run", *shown, "top-1 of students"]
+    return [head, *([run.name, *_values(run, shown), run.state] for run in runs)]
 
 
 def unneeded(listing: Listing) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from sre2l_core.figures.svg import MUTED, Drawing, box, hover, picture, text
 from sre2l_core.figures.tables import matrix, table
 from sre2l_core.pictures import to_pil
 from sre2l_core.studies.crops import CodecCost, Crops
+from sre2l_core.tabular import Table
 
 SIDE, IMAGE_SIDE = 108, 176
 """CSS pixels of a crop, and of the whole image."""
@@ -87,16 +89,21 @@ def agreement(crops: Crops, temperature: float) -> View:
     )
 
 
-def cost_table(costs: Sequence[CodecCost], *, epochs: int, images: int) -> str:
+def cost_table(costs_of: Sequence[CodecCost], *, epochs: int, images: int) -> str:
     """What each codec costs, as an HTML table; nothing as long as that is not known."""
-    if not costs:
+    if not costs_of:
         return ""
+    found = costs(costs_of)
+    rows = [[html.escape(cell) for cell in row] for row in found.rows]
+    return table(found.head, rows, caption=f"Storing {epochs:,} labels for each of {images:,} images")
+
+
+def costs(found: Sequence[CodecCost]) -> Table:
+    """What each codec costs, as plain text."""
     rows = [
-        (html.escape(c.codec), f"{c.bytes_per_label:,}", _bytes(c.total), f"{c.per_image:.1f} ×", f"{c.lost:.2%}")
-        for c in costs
+        (c.codec, f"{c.bytes_per_label:,}", _bytes(c.total), f"{c.per_image:.1f} ×", f"{c.lost:.2%}") for c in found
     ]
-    head = ("codec", "bytes a label", "in all", "of the pixels", "label lost")
-    return table(head, rows, caption=f"Storing {epochs:,} labels for each of {images:,} images")
+    return Table(("codec", "bytes a label", "in all", "of the pixels", "label lost"), rows, [asdict(c) for c in found])
 
 
 def fitting(image: Tensor, side: int) -> Tensor:

@@ -154,7 +154,8 @@ def _mark(axis: Axis, x: float, words: str) -> str:
     """A dashed upright line with a head that says what was changed there."""
     at = axis.across(x)
     line = rule(at, axis.top, at, axis.bottom, WARNING, stroke_width=1.2, stroke_dasharray="2 3")
-    return line + tag("path", hover(words), class_="sre-mark", d=f"M{at - 4:.1f} {axis.top}h8l-4 6z", fill=WARNING)
+    head = f"{at - 4:.1f},{axis.top} {at + 4:.1f},{axis.top} {at:.1f},{axis.top + 6}"
+    return line + tag("polygon", hover(words), class_="sre-mark", points=head, fill=WARNING)
 
 
 def _sample(x: float, y: float, name: str, tint: str, pattern: int) -> str:

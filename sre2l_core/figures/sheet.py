@@ -7,12 +7,17 @@ paper gets dark ink on white. Inside a page of Jupyter it takes the colours of t
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sre2l_core.figures.svg import LETTER, MUTED, Drawing, box, escaped, tag, text
+from PIL import Image
+
+from sre2l_core.figures.encode import Frame
+from sre2l_core.figures.svg import LETTER, MUTED, Drawing, box, cut, escaped, tag, text
 
 WIDTH = 880
 """CSS pixels of a sheet at most: as wide as a page that shows notebooks leaves room for."""
@@ -65,6 +70,28 @@ class View:
     @property
     def _drawings(self) -> list[Drawing]:
         return [self.drawings] if isinstance(self.drawings, Drawing) else list(self.drawings)
+
+
+def captioned(picture: Frame, names: Sequence[str], bars: Drawing) -> Drawing:
+    """Images in a grid, the names of its columns above, and a bar under each image.
+
+    Args:
+        picture: the grid, as a page shows it.
+        names: of the columns; none where they have none.
+        bars: a drawing to be laid over the grid.
+    """
+    address = f"data:image/{picture.format};base64,{base64.b64encode(picture.data).decode()}"
+    with Image.open(io.BytesIO(picture.data)) as opened:
+        height = round(picture.width * opened.height / opened.width)
+    top, middle, fits = LINE if names else 0, picture.side / 2, max(int(picture.side / LETTER), 1)
+    parts = [
+        text(cut(name, fits), column * picture.tile + middle, LINE - 5, anchor="middle", fill=MUTED)
+        for column, name in enumerate(names)
+    ]
+    place = {"x": 0, "y": top, "width": picture.width, "height": height}
+    parts.append(tag("image", href=address, image_rendering="pixelated", **place))
+    parts.append(bars.at(0, top))
+    return Drawing(parts, max(picture.width, bars.width), top + max(height, bars.height), bars.label)
 
 
 def in_rows(drawings: Sequence[Drawing], gap: float) -> Drawing:

@@ -137,6 +137,13 @@ def picture(image: Image.Image, x: float, y: float, side: float) -> str:
     return tag("image", href=data_url(image), x=x, y=y, width=side, height=side, image_rendering="pixelated")
 
 
+def framed(image: Image.Image, label: str) -> Drawing:
+    """A picture alone, as a drawing of its size."""
+    size = {"width": image.width, "height": image.height}
+    part = tag("image", href=data_url(image), x=0, y=0, image_rendering="pixelated", **size)
+    return Drawing([part], image.width, image.height, label)
+
+
 def data_url(image: Image.Image) -> str:
     """A picture as text that fits into SVG and HTML."""
     return f"data:image/png;base64,{base64.b64encode(encoded(image, 'png')).decode()}"

@@ -12,7 +12,7 @@ from statistics import mean
 import torch
 
 from sre2l_core import storage
-from sre2l_core.artifacts import in_markdown
+from sre2l_core.tabular import in_markdown
 from sre2l_core.paper.results import WARNING, Results
 from sre2l_core.runs.forecast import seconds_of_parts
 from sre2l_core.runtime import Runtime

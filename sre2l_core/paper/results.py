@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from sre2l_core import storage
-from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import SRe2LError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.paper.entry import Budget, Claim, Entry
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
+from sre2l_core.tabular import Table, in_markdown
 
 WARNING = {
     "laptop": "Laptop budget: not a replication. Only trends may be compared with the paper's, never numbers.",
@@ -61,7 +60,7 @@ class Results:
             "",
             *(f"- {line}" for line in self.budget.about()),
             "",
-            *self._table(),
+            self.tabulated().to_markdown(),
             "",
             f"{self.entry.unit}; ours: mean ± standard deviation. Differences are of pairs, ± is their standard error.",
             "",
@@ -71,26 +70,20 @@ class Results:
         ]
         return "\n".join(lines)
 
+    def tabulated(self) -> Table:
+        """The paper's numbers beside ours; the records are a line for each number."""
+        head, *body = self._cells()
+        return Table(head, body, [*self._theirs(), *self._ours()])
+
     def csv(self) -> str:
         """One line for each number, the paper's and ours."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["entry", "source", "row", "column", "mean", "std", "n", "values"])
-        for row in self.entry.numbers:
-            for column in self.entry.columns:
-                number = self.entry.number(row, column)
-                if number is not None:
-                    writer.writerow([self.entry.name, "paper", row, column, number, "", "", ""])
-        for (row, column), values in self.values.items():
-            spread = f"{stdev(values):.3f}" if len(values) > 1 else ""
-            shown = " ".join(f"{value:.3f}" for value in values)
-            line = [self.entry.name, f"ours, {self.name} budget", row, column, f"{mean(values):.3f}", spread]
-            writer.writerow([*line, len(values), shown])
-        return text.getvalue()
+        return self.tabulated().to_csv()
 
     def write(self, folder: Path) -> list[Path]:
-        """Write page, CSV and picture into `folder`, named after entry and budget; their paths."""
-        pages = {folder / f"{self.stem}.md": self.markdown() + "\n", folder / f"{self.stem}.csv": self.csv()}
+        """Write page, CSV, LaTeX and picture into `folder`, named after entry and budget; their paths."""
+        table = self.tabulated()
+        texts = {"md": self.markdown(), "csv": table.to_csv().rstrip("\n"), "tex": table.to_latex()}
+        pages = {folder / f"{self.stem}.{ending}": f"{text}\n" for ending, text in texts.items()}
         for path, text in pages.items():
             with storage.replacing(path) as partial:
                 partial.write_text(text, encoding="utf-8")
@@ -105,15 +98,36 @@ class Results:
             self.entry.draw(self).savefig(partial, format="png", dpi=150)
         return [path]
 
-    def _table(self) -> Iterator[str]:
+    def _cells(self) -> Iterator[list[str]]:
+        """Rows of text, the head first."""
         paper = [f"{column} (paper)" for column in self.entry.columns]
         ours = [f"{column} ({self.name})" for column in self.budget.columns]
-        yield f"| {' | '.join([self.entry.rows_are, *paper, *ours])} |"
-        yield "|---" * (1 + len(paper) + len(ours)) + "|"
+        yield [self.entry.rows_are, *paper, *ours]
         for row, numbers in self.entry.numbers.items():
             theirs = ["–" if number is None else f"{number:g}" for number in numbers]
             found = [self._cell(row, column) for column in self.budget.columns]
-            yield f"| {' | '.join([row, *theirs, *found])} |"
+            yield [row, *theirs, *found]
+
+    def _theirs(self) -> Iterator[dict[str, Any]]:
+        for row in self.entry.numbers:
+            for column in self.entry.columns:
+                number = self.entry.number(row, column)
+                if number is not None:
+                    yield self._record("paper", row, column, mean=number)
+
+    def _ours(self) -> Iterator[dict[str, Any]]:
+        for (row, column), values in self.values.items():
+            found = {
+                "mean": f"{mean(values):.3f}",
+                "std": f"{stdev(values):.3f}" if len(values) > 1 else "",
+                "n": len(values),
+                "values": " ".join(f"{value:.3f}" for value in values),
+            }
+            yield self._record(f"ours, {self.name} budget", row, column, **found)
+
+    def _record(self, source: str, row: str, column: str, **found: Any) -> dict[str, Any]:
+        empty = dict.fromkeys(("mean", "std", "n", "values"), "")
+        return {"entry": self.entry.name, "source": source, "row": row, "column": column, **empty, **found}
 
     def _cell(self, row: str, column: str) -> str:
         if values := self.values.get((row, column)):

@@ -11,6 +11,7 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.folders import pictures_below
+from sre2l_core.errors import SRe2LError
 from sre2l_core.events import in_seconds
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.measurements import Scale
@@ -106,9 +107,12 @@ def images_for(
     data: Dataset | None = None,
     runtime: Runtime | None = None,
     saved: str | Path = "runs/studio/condensed",
+    made: CondensedSet | None = None,
     say: Callable[[str], object] = print,
 ) -> CondensedSet:
-    """The set that somebody saved from the studio, where it belongs to this teacher; else one recovered now.
+    """The set that somebody saved from the studio, where it belongs to this teacher; else another.
+
+    A set that is damaged is left alone, and said so.
 
     Args:
         teacher: of the lesson.
@@ -116,13 +120,18 @@ def images_for(
         data: real data, for starts other than noise.
         runtime: device and precision.
         saved: where the studio saves.
+        made: taken where none were saved, in place of a recovery.
         say: told which it is.
     """
     folder = Path(saved)
     if (folder / storage.MANIFEST).exists():
-        found = CondensedSet.load(folder)
-        if found.origin.get("teacher") == teacher.id:
-            say(f"{len(found)} images that were saved in {folder}")
-            return found
-        say(f"the images in {folder} are of another teacher: others are recovered")
-    return recover(teacher, config, data=data, runtime=runtime)
+        try:
+            found = CondensedSet.load(folder)
+        except SRe2LError as error:
+            say(f"what was saved in {folder} cannot be opened: {error}")
+        else:
+            if found.origin.get("teacher") == teacher.id:
+                say(f"{len(found)} images that were saved in {folder}")
+                return found
+            say(f"the images in {folder} are of another teacher: others are taken")
+    return recover(teacher, config, data=data, runtime=runtime) if made is None else made

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from sre2l_core import storage
-from sre2l_core.artifacts import in_markdown
 from sre2l_core.errors import ConfigError
 from sre2l_core.presets.recipe import word
 from sre2l_core.runs.difference import Difference, with_spread
+from sre2l_core.tabular import Table, in_markdown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,30 +87,28 @@ class SweepTable:
             ) from None
         return DataFrame(self.records())
 
-    def to_csv(self) -> str:
-        """One line for each row, the values of its seeds in a column of their own."""
-        text, records = io.StringIO(), self.records()
-        writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return text.getvalue()
-
-    def to_markdown(self) -> str:
-        """The table, who judged it, and what failed."""
-        head, *body = ([in_markdown(cell).replace("|", r"\|") for cell in row] for row in self._cells())
-        lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in body)]
+    def tabulated(self) -> Table:
+        """What is read, the numbers behind it, who judged, and what failed."""
+        head, *body = self._cells()
         failures = [
             f"- No value for {_name(row)}, seed {seed}: {in_markdown(why)}"
             for row in self.rows
             for seed, why in row.failures.items()
         ]
-        return "\n".join([*lines, "", self.caption, *([""] if failures else []), *dict.fromkeys(failures)])
+        notes = [self.caption, *([""] if failures else []), *dict.fromkeys(failures)]
+        return Table(head, body, self.records(), notes)
+
+    def to_csv(self) -> str:
+        """One line for each row, the values of its seeds in a column of their own."""
+        return self.tabulated().to_csv()
+
+    def to_markdown(self) -> str:
+        """The table, who judged it, and what failed."""
+        return self.tabulated().to_markdown()
 
     def to_latex(self) -> str:
         """A `tabular` with the rules of booktabs."""
-        head, *body = ([_latex(cell) for cell in row] for row in self._cells())
-        lines = [f"\\begin{{tabular}}{{{'l' * len(head)}}}", "\\toprule", f"{' & '.join(head)} \\\\", "\\midrule"]
-        return "\n".join([*lines, *(f"{' & '.join(row)} \\\\" for row in body), "\\bottomrule", "\\end{tabular}"])
+        return self.tabulated().to_latex()
 
     @property
     def caption(self) -> str:
@@ -129,11 +124,7 @@ class SweepTable:
 
     def write(self, folder: Path, name: str) -> list[Path]:
         """Write `name.md`, `name.csv` and `name.tex` into a folder; their paths."""
-        texts = {"md": self.to_markdown() + "\n", "csv": self.to_csv(), "tex": self.to_latex() + "\n"}
-        for ending, text in texts.items():
-            with storage.replacing(folder / f"{name}.{ending}") as partial:
-                partial.write_text(text, encoding="utf-8")
-        return [folder / f"{name}.{ending}" for ending in texts]
+        return self.tabulated().write(folder, name)
 
     def _record(self, row: SweepRow) -> dict[str, Any]:
         found, values = self.difference(row), " ".join(f"{value:.3f}" for value in row.values.values())
@@ -168,9 +159,3 @@ def _interval(found: Difference | None) -> str:
 
 def _name(row: SweepRow) -> str:
     return ", ".join(f"{name} = {word(value)}" for name, value in row.settings.items())
-
-
-def _latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-    special |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(special.get(character, character) for character in text)

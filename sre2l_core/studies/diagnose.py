@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sre2l_core.artifacts import CondensedSet
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.data import Split
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.labels import LabelSource
+from sre2l_core.views import render
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -27,6 +30,20 @@ def confusion(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 
     finally:
         net.train(was_training)
     return counts.view(classes, classes)
+
+
+def crops_recognised(labels: LabelSource, images: CondensedSet, epochs: int = 10) -> float:
+    """Share of the crops in these epochs that the teacher puts into the class of their image.
+
+    A crop that it takes for something else gets a soft label that misleads.
+    """
+    spec, ids = images.spec, torch.arange(len(images))
+    right = 0
+    for epoch in range(epochs):
+        views = labels.views(epoch)
+        crops = render(images.images, ids, views, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+        right += int((labels.logits(epoch, ids, crops).cpu().argmax(1) == images.labels).sum())
+    return right / (epochs * len(images))
 
 
 def class_accuracy(counts: Tensor) -> Tensor:

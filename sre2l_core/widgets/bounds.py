@@ -13,14 +13,16 @@ from sre2l_core.errors import ConfigError
 from sre2l_core.figures.bounds import bounds_chart, bounds_figure
 from sre2l_core.figures.svg import Drawing
 from sre2l_core.figures.tables import table
+from sre2l_core.tabular import Table
 from sre2l_core.theory import DELTA, Measured
+from sre2l_core.widgets.base.keep import KeptBox
 from sre2l_core.widgets.base.status import STYLE, ErrorLine
-from sre2l_core.widgets.base.still import StillBox
 
 HEAD = ("images", "number", "I(X; D), bits", "at most, log2 N", "bound on the gap", "recognised")
+FOLDER = "runs/bounds"
 
 
-class BoundsPanel(StillBox):
+class BoundsPanel(KeptBox):
     """A slider over the scales of noise that were measured; `panel.noise = 1.0` moves it.
 
     Args:
@@ -42,7 +44,7 @@ class BoundsPanel(StillBox):
             layout={"width": "420px"},
         )
         self._view, self._error = ipywidgets.HTML(), ErrorLine()
-        super().__init__([ipywidgets.HTML(STYLE), self.slider, self._error, self._view])
+        super().__init__([ipywidgets.HTML(STYLE), self.slider, self._error, self._view, self.keep_row(FOLDER)])
         self.add_class("sre-panel").add_class("sre-bounds")
         self.slider.observe(lambda change: self._draw(), names="value")
         self._draw()
@@ -71,6 +73,10 @@ class BoundsPanel(StillBox):
     def figure(self) -> Figure:
         """Information and bound on the gap against the noise, for paper."""
         return bounds_figure(self.measured, delta=self.delta)
+
+    def tables(self) -> dict[str, Table]:
+        """The table at the present noise."""
+        return {"bounds": Table(HEAD, self.rows())}
 
     def rows(self) -> list[tuple[str, ...]]:
         """The table at the present noise, as text: a row for each set."""

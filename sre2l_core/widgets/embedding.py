@@ -9,7 +9,7 @@ import ipywidgets
 import numpy.typing as npt
 from torch import Tensor
 
-from sre2l_core.artifacts import Teacher
+from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
@@ -17,6 +17,7 @@ from sre2l_core.figures.feature_map import INSET
 from sre2l_core.figures.svg import Drawing, picture_tag
 from sre2l_core.pictures import to_pil
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover.replay import as_condensed_set
 from sre2l_core.studies.live_map import LiveMap, MappedRecovery, first_group
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.map_view import MapMoment, MapView
@@ -45,6 +46,7 @@ class EmbeddingPanel(LivePanel):
         name: see `LivePanel`.
     """
 
+    FOLDER = "runs/embedding"
     CONTROLS = ("steps", "lr", "alpha_bn", "crop_scale")
     LIVE = ("lr", "alpha_bn", "crop_scale")
     config: RecoverConfig
@@ -106,6 +108,12 @@ class EmbeddingPanel(LivePanel):
         """Real and condensed images placed together from scratch by scikit-learn (as Figure 7)."""
         self._shown()
         return self._view.final(seed)
+
+    def condensed(self) -> CondensedSet:
+        """The images as they are now; raises `RuntimeError` before the first step."""
+        if self.stage is None:
+            raise RuntimeError(f"nothing was recovered yet: {self.error or 'start the panel first'}")
+        return as_condensed_set(self.stage)
 
     def picture(self) -> Drawing | None:
         """The map as it is now."""

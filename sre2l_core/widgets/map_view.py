@@ -134,17 +134,19 @@ class MapView(ipywidgets.VBox):
         """Real and recovered images placed together from scratch by scikit-learn (as Figure 7)."""
         return self.drawing(self._shown().map.final(seed), "t-SNE of the teacher's features, by scikit-learn")
 
-    def drawing(
-        self, places: npt.NDArray[Any] | None = None, title: str = "The teacher's features, live t-SNE"
-    ) -> Drawing:
+    def drawing(self, places: npt.NDArray[Any] | None = None, title: str = LIVE) -> Drawing:
         """The map as a picture that stays.
 
         Args:
             places: [R + M, 2] of the images; where they are now by default.
             title: over it.
         """
+        return sheet([self.view(places, title)], title)
+
+    def view(self, places: npt.NDArray[Any] | None = None, title: str = LIVE) -> View:
+        """The same, as a part of a picture."""
         drawn = self._feature_map(self._shown().places if places is None else places).drawing()
-        return sheet([View(title, drawn, ("Dots: real images; squares: condensed ones.",))], title)
+        return View(title, drawn, ("Dots: real images; squares: condensed ones.",))
 
     def name(self, label: int) -> str:
         """Readable name of a class."""

@@ -15,6 +15,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures.encode import shrunk
+from sre2l_core.figures.sheet import View
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.studies.closeup import Closeup, closeup
@@ -55,6 +56,10 @@ class MappedStudio(RecoverStudio):
         self._places: list[tuple[int, npt.NDArray[Any]]] = []
         self._map, self._inspector = MapView(teacher.spec, self._choose_point), Inspector()
         super().__init__(teacher, config, data=data, **options)
+
+    def sheet_views(self) -> list[View]:
+        """Also the map."""
+        return super().sheet_views() + ([] if self._map.moment is None else [self._map.view()])
 
     # What `LivePanel` asks for.
 

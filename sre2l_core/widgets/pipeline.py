@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets
 
+from sre2l_core.artifacts import Score
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import svg
@@ -17,6 +18,7 @@ from sre2l_core.figures.svg import Drawing
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.workbench import NOUNS, STAGES, Freshness, Workbench
 from sre2l_core.runtime import Runtime
+from sre2l_core.tabular import Table
 from sre2l_core.widgets.base.controls import control, set_value
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.worker import Stage
@@ -51,6 +53,8 @@ class PipelinePanel(LivePanel):
         executor: whose workers recover, relabel and train students; see `work.Workers`.
         name: see `LivePanel`.
     """
+
+    FOLDER = "runs/pipeline"
 
     def __init__(
         self,
@@ -127,6 +131,13 @@ class PipelinePanel(LivePanel):
             (stage, NOUNS[stage], bench.freshness(stage).value, bench.why(stage) or bench.summary(stage))
             for stage in STAGES
         ]
+
+    def tables(self) -> dict[str, Table]:
+        """The score; raises `RuntimeError` before there is one."""
+        score = self.bench.artifact("validate")
+        if not isinstance(score, Score):
+            raise RuntimeError("there is no score yet: press Start")
+        return {"score": score.tabulated()}
 
     def _box(self, stage: str) -> Any:
         config = getattr(self.bench.recipe, stage)

@@ -17,18 +17,22 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import encode
+from sre2l_core.figures.sheet import View, sheet
+from sre2l_core.figures.svg import Drawing, cut
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.terms import all_terms
-from sre2l_core.widgets.recovery.charts import Charts, at_step, in_words, losses_chart
+from sre2l_core.widgets.recovery.charts import Charts, at_step, in_words, layers_chart, losses_chart
 from sre2l_core.widgets.recovery.choosers import Timeline
-from sre2l_core.widgets.recovery.chosen import ChosenPanel
-from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, small
+from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, images_view, small
 from sre2l_core.widgets.recovery.panel import IMAGES
+from sre2l_core.widgets.recovery.scripted import ScriptedPanel
 from sre2l_core.widgets.recovery.view import HALF, HALVES, ROW, RecoveryView
 
 WIDTH = 510
 """CSS pixels for the images, which leave room for the crop."""
+SUBTITLE = 120
+"""Letters of the line above a picture that is kept, at most."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,11 @@ class StudioFrame:
     """What is shown of a moment."""
 
     images: RecoveryFrame
-    losses: str
+    losses: Drawing
     numbers: str
 
 
-class RecoverStudio(ChosenPanel):
+class RecoverStudio(ScriptedPanel):
     """Recover images and change what can be changed while they appear.
 
     Every slider is an attribute of the field's name; `only_classes`, `teacher` and `watched` (the image whose crop is
@@ -70,6 +74,7 @@ class RecoverStudio(ChosenPanel):
         self.LIVE = ("crop_scale", "lr", *weights, "first_bn_multiplier", "steps", "roll")
         self.CONTROLS = (*self.LIVE, "ipc", "init")
         self._live: StudioFrame | None = None
+        self._shown: StudioFrame | None = None
         self._start: list[tuple[int, Tensor]] = []
         self._cursor: int | None = None
         config = config or RecoverConfig(ipc=1, steps=300)
@@ -123,7 +128,7 @@ class RecoverStudio(ChosenPanel):
     def clear(self) -> None:
         """Forget curves, changes and snapshots; show what a run would start from."""
         super().clear()
-        self._start, self._live, self._cursor = [], None, None
+        self._start, self._live, self._shown, self._cursor = [], None, None, None
         self._watched.max = len(self._labels)
         if starts.find(self.config.init).needs_data:
             self._view.blank("Press Start: this start is made from the data.")
@@ -146,6 +151,27 @@ class RecoverStudio(ChosenPanel):
         with self._lock:
             pages = [small(self.recovery.pixels())] if self.recovery else [pixels for _, pixels in self._start]
             return self.page(pages) if pages else None
+
+    def sheet(self) -> Drawing | None:
+        """All that is to be seen now, live or back in time, as one drawing; None before the first step."""
+        if self._shown is None:
+            return None
+        about = self.in_words(self._cursor)
+        return sheet(self.sheet_views(), f"{type(self).__name__}: {about}", subtitle=cut(about, SUBTITLE))
+
+    def sheet_views(self) -> list[View]:
+        """Images, losses and layers."""
+        assert self._shown is not None
+        charts = (self._shown.losses, layers_chart(self._shown.images.distances))
+        views = (View(title, chart) for title, chart in zip(Charts.TITLES, charts, strict=True))
+        return [images_view(self._shown.images, self._shown.numbers), *views]
+
+    def in_words(self, step: int | None = None) -> str:
+        """What made the images, in a few words; as they are now, or after so many steps."""
+        step = (self.event.step if self.event else 0) if step is None else step
+        config = self.recovery.config if self.recovery else self.config
+        low, high = config.crop_scale
+        return f"step {step}, α_BN {config.alpha_bn:g}, crop {low:g}–{high:g}"
 
     # Inside.
 
@@ -208,12 +234,13 @@ class RecoverStudio(ChosenPanel):
             self._timeline.say(self._present())
         super()._render()
 
-    def _losses(self, steps: int) -> str:
+    def _losses(self, steps: int) -> Drawing:
         with self._lock:
             changes = self.recovery.changes if self.recovery else ()
             return losses_chart(self._curves.points(), steps, changes, self._cursor)
 
     def _write(self, frame: StudioFrame) -> None:
+        self._shown = frame
         self._view.show(frame.images)
         self._charts.show(frame.losses, frame.images.distances)
         self._numbers.say(frame.numbers)

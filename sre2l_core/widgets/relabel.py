@@ -10,11 +10,12 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
-from sre2l_core.figures.crops import against_temperature, agreement, cost_table, crop_card, outlines
+from sre2l_core.figures.crops import against_temperature, agreement, cost_table, costs, crop_card, outlines
 from sre2l_core.figures.sheet import View, sheet
 from sre2l_core.figures.svg import Drawing
 from sre2l_core.runtime import Runtime
 from sre2l_core.studies.crops import CodecCost, CropLabelling, Crops, CropStudy
+from sre2l_core.tabular import Table
 from sre2l_core.widgets.base.controls import control, set_value
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.picker import ImagePicker
@@ -39,6 +40,7 @@ class RelabelPanel(LivePanel):
     """
 
     CONTROLS = ("crop_scale", "flip")
+    FOLDER = "runs/relabel"
     config: RelabelConfig
 
     def __init__(
@@ -135,6 +137,12 @@ class RelabelPanel(LivePanel):
     def picture(self) -> Drawing | None:
         """Image, crops and labels as they are now."""
         return sheet(self._views, f"Crops of image {self._image} and their soft labels") if self._views else None
+
+    def tables(self) -> dict[str, Table]:
+        """What each codec costs."""
+        if not self.costs:
+            raise RuntimeError("nothing was labelled yet: press Start")
+        return {"label_costs": costs(self.costs)}
 
     def _choose(self, image: int) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,13 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import colours, curves, encode
+from sre2l_core.figures.sheet import View, sheet
+from sre2l_core.figures.svg import Drawing
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import SIDES, Pair
 from sre2l_core.widgets.base.controls import control, set_value
 from sre2l_core.widgets.base.panel import GRID
-from sre2l_core.widgets.recovery.frame import RecoveryFrame, small
+from sre2l_core.widgets.recovery.frame import RecoveryFrame, images_view, small
 from sre2l_core.widgets.recovery.panel import IMAGES, fitting
 from sre2l_core.widgets.recovery.session import SessionPanel
 from sre2l_core.widgets.recovery.view import ROW, RecoveryView, titled
@@ -32,6 +35,7 @@ GAP, HEADING = 24, 20
 """Pixels between the sides of a picture, and over them for their names."""
 HEADING_COLOUR = (128, 128, 128, 255)
 """Readable on light and dark ground."""
+CURVES = "Cross-entropy and BatchNorm mismatch of both"
 COMPARED = ("ce", "r_bn")
 """Terms whose curves are drawn."""
 SHARED = {"ipc", "seed", "init", "only_classes", "steps"}
@@ -40,7 +44,7 @@ SHARED = {"ipc", "seed", "init", "only_classes", "steps"}
 
 class _Frame(NamedTuple):
     images: dict[str, RecoveryFrame]
-    chart: str
+    chart: Drawing
     numbers: str
 
 
@@ -63,6 +67,7 @@ class SideBySide(SessionPanel):
 
     CONTROLS = ("crop_scale", "alpha_bn", "lr", "steps", "ipc")
     LIVE = CONTROLS[:-1]
+    _shown: _Frame | None = None
 
     def __init__(
         self,
@@ -91,7 +96,7 @@ class SideBySide(SessionPanel):
         for view, column in zip(self._views.values(), columns, strict=True):
             view.layout.width = view.crop_caption.layout.width = f"{WIDTH}px"
             column.layout.margin = "8px 16px 0 0"
-        chart = titled("Cross-entropy and BatchNorm mismatch of both", self._chart)
+        chart = titled(CURVES, self._chart)
         chart.layout.flex, chart.layout.min_width = "1 1 480px", "0"
         views = [
             ipywidgets.GridBox(editors, layout=GRID),
@@ -142,9 +147,11 @@ class SideBySide(SessionPanel):
             self._views[side].show(frame.images[side])
         self._chart.value = frame.chart
         self._numbers.say(frame.numbers)
+        self._shown = frame
 
     def clear(self) -> None:
         """Show nothing but what will be seen."""
+        self._shown = None
         super().clear()
         for view in self._views.values():
             view.blank("Press Start: both sides begin with the same noise.")
@@ -158,6 +165,13 @@ class SideBySide(SessionPanel):
         if starts.find(self.config.init).needs_data:
             return None
         return self.page([small(self.start_pixels())] * 2)
+
+    def sheet(self) -> Drawing | None:
+        """Both sides and their curves as they were shown last, as one drawing; None before the first step."""
+        if self._shown is None:
+            return None
+        sides = [replace(images_view(self._shown.images[side], ""), title=self._names[side]) for side in SIDES]
+        return sheet([*sides, View(CURVES, self._shown.chart)], f"Two recoveries on {self.teacher.spec.name}")
 
     def page(self, sides: Sequence[Tensor]) -> Image.Image:
         """Both sides under their names."""
@@ -191,7 +205,7 @@ class SideBySide(SessionPanel):
                 set_value(widget, self._differs[field])
         self._show_entries()
 
-    def _curve_chart(self, steps: int) -> str:
+    def _curve_chart(self, steps: int) -> Drawing:
         names, points = terms.legend(), self._curves.points()
         shown = [(side, term) for side in SIDES for term in COMPARED]
         series = {f"{names[term]}, {self._names[side]}": points.get(f"{side} {term}", ()) for side, term in shown}

@@ -44,6 +44,7 @@ class SqueezePanel(LivePanel):
         name: see `LivePanel`.
     """
 
+    FOLDER = "runs/squeeze"
     CONTROLS = ("epochs", "batch_size", "lr")
     LIVE = ("lr",)
     config: SqueezeConfig

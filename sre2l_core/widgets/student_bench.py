@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any, NamedTuple
 
 import ipywidgets
@@ -13,18 +14,21 @@ from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import StepEvent
+from sre2l_core.figures.sheet import View
 from sre2l_core.figures.tables import table
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
+from sre2l_core.tabular import Table
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.recovery.view import ROW
 from sre2l_core.widgets.validate import accuracy_view, lines_of
 from sre2l_core.worker import Stage
 
 COLUMNS = ("#", "images", "T", "n", "students", "condensed (%)", "random real (%)", "difference")
+CAPTION = "Top-1 on real images, soft labels, last epoch"
 ROWS: dict[str, Any] = {"against": ("random",), "hard_labels": False}
 """What students learn from: the condensed images and as many random real ones, both with soft labels."""
 
@@ -47,6 +51,22 @@ class Trial:
     def difference(self) -> Difference:
         """Condensed less random real, paired by seed."""
         return Difference.between(self.condensed, self.random)
+
+    def cells(self, number: int) -> tuple[str, ...]:
+        """As a row of the table."""
+        counts = (str(number), self.images, f"{self.temperature:g}", str(self.count), str(len(self.condensed)))
+        return (*counts, with_spread(self.condensed), with_spread(self.random), str(self.difference))
+
+    def record(self, number: int) -> dict[str, Any]:
+        """Plain values: what a CSV file holds."""
+        found, several = self.difference, len(self.condensed) > 1
+        both = {"condensed": self.condensed, "random": self.random}
+        return {
+            "try": number, "images": self.images, "temperature": self.temperature, "n": self.count,
+            **{name: mean(values) for name, values in both.items()},
+            "difference": found.mean, "low": found.low if several else None, "high": found.high if several else None,
+            **{f"{name}_values": " ".join(f"{value:.3f}" for value in values) for name, values in both.items()},
+        }  # fmt: skip
 
 
 class _Frame(NamedTuple):
@@ -128,26 +148,31 @@ class StudentBench(LivePanel):
         self._curves.value = ""
         self._draw()
 
+    def tables(self) -> dict[str, Table]:
+        """Every try so far, as `students`; raises `RuntimeError` before the first came to its end."""
+        if not self.trials:
+            raise RuntimeError("no student was trained to the end yet: press Train a student on this")
+        return {"students": self._tabulated()}
+
+    def sheet_views(self) -> list[View]:
+        """Every try in a line, for a picture; nothing before the first."""
+        lines = tuple(
+            f"{number}. {trial.images}, T = {trial.temperature:g}: condensed {with_spread(trial.condensed)} %, "
+            f"random real {with_spread(trial.random)} %, difference {trial.difference}"
+            for number, trial in enumerate(self.trials, start=1)
+        )
+        return [View(CAPTION, notes=lines)] if lines else []
+
     def _keep(self, stage: Classroom) -> None:
         ours, theirs = (tuple(100 * value for value in row.last) for row in stage.score().rows)
         images = stage.progress[0].images
         self.trials.append(Trial(self._about, images, stage.rows[0].config.temperature, ours, theirs))
         self._draw()
 
+    def _tabulated(self) -> Table:
+        tries = list(enumerate(self.trials, start=1))
+        return Table(COLUMNS, [trial.cells(number) for number, trial in tries], [one.record(n) for n, one in tries])
+
     def _draw(self) -> None:
-        rows = [
-            (
-                str(number),
-                html.escape(trial.images),
-                f"{trial.temperature:g}",
-                str(trial.count),
-                str(len(trial.condensed)),
-                with_spread(trial.condensed),
-                with_spread(trial.random),
-                html.escape(str(trial.difference)),
-            )
-            for number, trial in enumerate(self.trials, start=1)
-        ]
-        self._table.value = (
-            table(COLUMNS, rows, caption="Top-1 on real images, soft labels, last epoch") if rows else ""
-        )
+        rows = [[html.escape(cell) for cell in row] for row in self._tabulated().rows]
+        self._table.value = table(COLUMNS, rows, caption=CAPTION) if rows else ""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig, ValidateConfig
 from sre2l_core.data import Dataset
-from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
+from sre2l_core.figures.sheet import View
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime, memory_in_use
 from sre2l_core.stages.recover import Recovery
-from sre2l_core.stages.recover.pair import Pair
-from sre2l_core.widgets.base.status import button
+from sre2l_core.tabular import Table
 from sre2l_core.widgets.mapped import MappedFrame, MappedStudio
 from sre2l_core.widgets.preset_menu import PresetMenu
-from sre2l_core.widgets.recovery.panel import fitting, own_copy
-from sre2l_core.widgets.recovery.script import Script
+from sre2l_core.widgets.recovery.panel import own_copy
 from sre2l_core.widgets.recovery.view import titled
 from sre2l_core.widgets.student_bench import StudentBench
 
@@ -33,8 +30,8 @@ class Studio(MappedStudio):
 
     A click on an image, or on its square on the map, opens it large. *Train a student on this* relabels the images as
     they are at that moment and trains students on them, beside as many random real ones. *Save set* writes what the
-    later notebooks open; *Export* keeps the session, and *Open session* runs one again. *New session* begins anew from
-    a preset.
+    later notebooks open; *Export* keeps the session and an animation, *Open session* runs one again; *Save picture*
+    draws all that is to be seen, *Save table* keeps what students learnt. *New session* begins anew from a preset.
 
     Args:
         teacher: stage 1's result.
@@ -58,7 +55,6 @@ class Studio(MappedStudio):
         name: str | None = None,
     ) -> None:
         runtime, called = runtime or Runtime.auto(), name or "Studio"
-        self._script = Script()
         self.bench = StudentBench(
             own_copy(teacher), data, recipe.relabel, students(recipe),
             images=self.condensed, about=self.in_words, runtime=runtime, name=f"{called} students",
@@ -68,22 +64,10 @@ class Studio(MappedStudio):
         """Begins new sessions."""
         options: dict[str, Any] = {"runtime": runtime, "folder": folder, "name": name}
         super().__init__(teacher, few(recipe), data=data, per_class=per_class, **options)
-        act = partial(self._keep, self.open_session)
-        again = button("Open session", "folder-open", act, "sre-open", "Run what was exported or saved here again")
-        again.layout.width = "10em"
-        *before, said = self._kept.children
-        self._kept.children = (*before, again, said)
 
-    def in_words(self) -> str:
-        """What made the images, in a few words."""
-        step = self.event.step if self.event else 0
-        low, high = self.config.crop_scale
-        return f"{self.teacher.spec.name}, step {step}, α_BN {self.config.alpha_bn:g}, crop {low:g}–{high:g}"
-
-    def start(self) -> bool:
-        """Begin a new run with the present settings; False while there is one."""
-        self._script = Script()
-        return super().start()
+    def in_words(self, step: int | None = None) -> str:
+        """Also of which data."""
+        return f"{self.teacher.spec.name}, {super().in_words(step)}"
 
     def begin(self, recipe: Recipe, data: Dataset, teacher: Teacher) -> bool:
         """Start a new session with other settings, data and teacher; what students learnt before stays in the table."""
@@ -92,42 +76,15 @@ class Studio(MappedStudio):
             self.begin_with(teacher, few(recipe), data)
             return self.start()
 
-    def open_session(self, folder: str | Path | None = None) -> bool:
-        """Run again what `export` or `save` kept: the settings at its start, and every change at its step.
+    def sheet_views(self) -> list[View]:
+        """Also what students learnt."""
+        return super().sheet_views() + self.bench.sheet_views()
 
-        It pauses where the session was left.
-
-        Raises:
-            ArtifactError: see `Script.find`.
-            ConfigError: see there; and while a recovery runs.
-        """
-        with self._lock:
-            if self.busy:
-                raise ConfigError("stop the recovery first, then open the session")
-            path, script = Script.find(Path(folder or self._folder.value), self.teacher.id)
-            self.config = fitting(script.config or self.config, self.teacher.spec)
-            self._show_config()
-            self.reset()
-            self._script = script
-            self._said.tell(f"{path} runs again")
-            return super().start()
+    def tables(self) -> dict[str, Table]:
+        """What students learnt from the images, try by try."""
+        return self.bench.tables()
 
     # What `LivePanel` asks for.
-
-    def build(self) -> Recovery | Pair:
-        """A recovery, with what a session that runs again changed before its first step."""
-        stage = super().build()
-        if now := self._script.due(0):
-            stage.retune(**now)
-        return stage
-
-    def record(self, event: StepEvent) -> None:
-        """Change what was changed at this step in a session that runs again, and pause where it ended."""
-        super().record(event)
-        if due := self._script.due(event.step):
-            self.change(**due)
-        if event.step == self._script.until and event.step < event.total:
-            self.pause()
 
     def look(self, stage: Recovery, event: StepEvent) -> MappedFrame:
         """Also the memory in use, beside the numbers."""

@@ -24,6 +24,7 @@ from sre2l_core.stages.labels import LabelSource, LiveLabels
 from sre2l_core.stages.rows import grid
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.studies.diagnose import widest_spread
+from sre2l_core.tabular import Table
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.worker import Stage
 
@@ -56,6 +57,7 @@ class ValidatePanel(LivePanel):
     """
 
     CONTROLS = ("epochs", "seeds", "lr", "temperature")
+    FOLDER = "runs/validate"
     config: ValidateConfig
 
     def __init__(
@@ -87,6 +89,10 @@ class ValidatePanel(LivePanel):
         if not isinstance(self.stage, Classroom):
             raise RuntimeError(f"there is no score yet: {self.error or 'start the panel first'}")
         return self.stage.score()
+
+    def tables(self) -> dict[str, Table]:
+        """The same as `score`, for files."""
+        return {"score": self.score.tabulated()}
 
     @property
     def by_class(self) -> dict[str, Tensor]:

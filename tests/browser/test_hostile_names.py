@@ -78,7 +78,7 @@ def test_a_panel_with_all_its_buttons(page: Notebook, name: str) -> None:
     nothing_made(page)
     panel.locator(".sre-start").first.click()
     page.until(lambda: "finished" in panel.locator(".sre-status").first.inner_text())
-    for button in (".sre-save", ".sre-export"):
+    for button in (".sre-save", ".sre-export", ".sre-save-picture"):
         if panel.locator(button).count():
             panel.locator(button).click()
     for place in panel.locator("svg .pt, span[title], .jupyter-button, svg g:has(> title)").all()[:40]:

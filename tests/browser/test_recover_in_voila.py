@@ -26,6 +26,7 @@ def test_the_studio_works_without_a_line_of_code(tmp_path: Path) -> None:
         words = page.locator("body").inner_text().split("\n")
         order = [words.index(text) for text in ("The studio", "the same pixels: True", "What each term does")]
         assert order == sorted(order), "outputs stand under other cells' texts"
+        assert not [line for line in words if "PRESET" in line or "its cell again" in line], "nobody can obey that here"
 
         steps = page.locator(".sre-steps input").first
         steps.fill("1000000")

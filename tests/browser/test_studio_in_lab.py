@@ -46,9 +46,15 @@ def test_from_a_click_to_a_student(lab: str) -> None:
         expect(students.locator(".sre-student-table")).to_contain_text("difference", timeout=60_000)
         notebook.picture("studio-student")
 
+        said = studio.locator(".sre-keep .sre-said")
+        studio.locator(".sre-save-picture").click()
+        expect(said).to_contain_text("studio.svg, studio.png are in")
+        studio.locator(".sre-save-table").click()
+        expect(said).to_contain_text("students.csv")
+
         folder = studio.get_by_label("folder", exact=True)
         folder.fill("/proc/nobody/may/write/here")
         folder.press("Enter")
         studio.locator(".sre-save").click()
-        expect(studio.locator(".sre-save + * ~ .sre-said")).to_contain_text("cannot write there")
+        expect(said).to_contain_text("cannot write there")
         assert not notebook.complaints

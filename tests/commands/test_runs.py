@@ -1,5 +1,6 @@
 """`sre2l runs`: list, show, compare, delete, free; what is wrong is said in one line."""
 
+import csv
 import io
 import shutil
 
@@ -119,3 +120,22 @@ def test_what_is_in_use_is_not_deleted(store, capsys):
         told = shown(capsys, store.folder, store.places(BASE).teacher.name, "--delete", "--yes", status=2)
     assert "is in use" in told
     assert store.finished(BASE)
+
+
+def test_the_list_and_a_score_are_written_for_programs_and_papers(store, capsys):
+    rows = list(csv.DictReader(io.StringIO(shown(capsys, store.folder, "--format", "csv"))))
+    assert [row["run"] for row in rows] == [key(store, recipe) for recipe in (SPARSE, WARM, BASE)]
+    assert [float(row["recover.alpha_bn"]) for row in rows] == [0.5, 1.0, 1.0]
+    score = Score.load(store.places(WARM).score)
+    name = key(store, WARM)
+    assert shown(capsys, store.folder, name, "--format", "latex") == score.tabulated().to_latex() + "\n"
+    assert shown(capsys, store.folder, name, "--format", "csv") == score.tabulated().to_csv()
+    assert shown(capsys, store.folder, name, "--format", "markdown").startswith("| images | labels |")
+
+
+def test_what_has_no_table_is_said(store, capsys):
+    teacher = store.places(BASE).teacher.name
+    assert f"{teacher} has no score" in shown(capsys, store.folder, teacher, "--format", "csv", status=2)
+    assert "--format csv is for the list" in shown(capsys, store.folder, "--tree", "--format", "csv", status=2)
+    shutil.rmtree(store.places(BASE).score)
+    assert "has no score" in shown(capsys, store.folder, key(store, BASE), "--format", "latex", status=2)

@@ -132,7 +132,8 @@ def test_the_page_has_both_numbers_and_cannot_be_mistaken_for_a_replication():
 
 def test_files_say_the_same_in_columns(tmp_path):
     results = run(ENTRY, "laptop", Known(tmp_path))
-    assert [path.name for path in results.write(tmp_path)] == ["table-99.laptop.md", "table-99.laptop.csv"]
+    assert [path.name for path in results.write(tmp_path)] == [f"table-99.laptop.{one}" for one in ("md", "csv", "tex")]
+    assert (tmp_path / "table-99.laptop.tex").read_text(encoding="utf-8") == results.tabulated().to_latex() + "\n"
     assert (tmp_path / "table-99.laptop.md").read_text(encoding="utf-8") == results.markdown() + "\n"
     rows = list(csv.DictReader((tmp_path / "table-99.laptop.csv").read_text(encoding="utf-8").splitlines()))
     assert [(row["source"], row["row"]) for row in rows] == [

@@ -1,12 +1,13 @@
 """Beginnings for the notebooks."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sre2l_core import presets
-from sre2l_core.artifacts import Teacher
-from sre2l_core.config import SqueezeConfig
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.config import RecoverConfig, SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.runs import lessons
 from sre2l_core.runtime import Runtime
@@ -45,3 +46,20 @@ def test_a_teacher_is_squeezed_as_the_recipe_says(tiny_data: Dataset, cpu: Runti
     assert isinstance(teacher, Teacher)
     assert teacher.spec == tiny_data.spec
     assert teacher.origin["config"]["epochs"] == 2
+
+
+def test_a_saved_set_that_is_damaged_is_said_and_left_alone(
+    tiny_teacher: Teacher, tiny_condensed: CondensedSet, cpu: Runtime, tmp_path: Path
+) -> None:
+    saved = replace(tiny_condensed, origin={"teacher": tiny_teacher.id})
+    saved.save(tmp_path)
+    config, said = RecoverConfig(ipc=1, steps=1), list[str]()
+    others = {"runtime": cpu, "saved": tmp_path, "made": tiny_condensed, "say": said.append}
+    assert lessons.images_for(tiny_teacher, config, **others).id == saved.id
+    assert said == [f"11 images that were saved in {tmp_path}"]
+    picture = next(tmp_path.rglob("*.png"))
+    picture.write_bytes(picture.read_bytes()[:-1])
+    assert lessons.images_for(tiny_teacher, config, **others) is tiny_condensed
+    assert "cannot be opened" in said[1]
+    assert picture.name in said[1]
+    assert picture.exists()

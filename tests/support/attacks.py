@@ -69,7 +69,7 @@ def start(*words, **options):
 
 def contents(run):
     """Bytes of everything a run computed: name -> content of teacher, images, labels, students and log."""
-    kept = ("weights.safetensors", "students.json", "score.md", "log.csv")
+    kept = ("weights.safetensors", "students.json", "score.md", "score.csv", "score.tex", "log.csv")
     files = [path for path in run.rglob("*") if path.is_file()]
     chosen = [path for path in files if path.name in kept or path.parent.name == "labels" or "images" in path.parts]
     return {path.relative_to(run).as_posix(): path.read_bytes() for path in chosen}

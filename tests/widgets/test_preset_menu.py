@@ -163,6 +163,6 @@ def test_a_saved_set_is_a_session_too(studio: Studio, tmp_path: Path) -> None:
     assert studio.open_session()
     until(lambda: studio.state is State.PAUSED)
     assert torch.equal(studio.condensed().images, made.images)
-    assert "condensed runs again" in studio._said.value
+    assert "condensed runs again" in studio.kept.said.value
     studio.stop()
     studio.wait(SOON)

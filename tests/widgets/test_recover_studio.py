@@ -186,7 +186,7 @@ def test_saves_a_condensed_set_with_its_history(studio: RecoverStudio) -> None:
     loaded = CondensedSet.load(folder)
     assert torch.equal(loaded.images, studio.recovery.pixels())
     assert loaded.origin["changes"] == studio.log["changes"]
-    assert str(folder) in studio._said.value
+    assert str(folder) in studio.kept.said.value
 
 
 @pytest.mark.parametrize("kind", ["webp", "gif"])

@@ -39,7 +39,7 @@ def replay(
     Raises:
         ConfigError: for changes that are none, or not in order.
     """
-    _check(changes)
+    check_changes(changes)
     recovery = Recovery(teacher, plan(config, teacher.spec), config, runtime=runtime, data=data)
 
     def step_to(step: float) -> None:
@@ -53,7 +53,8 @@ def replay(
     return recovery
 
 
-def _check(changes: Sequence[Mapping[str, Any]]) -> None:
+def check_changes(changes: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `ConfigError` for changes that are none, or not in order."""
     before = 0
     for change in changes:
         whole = isinstance(change, Mapping) and {"step", "field", "new"} <= change.keys()

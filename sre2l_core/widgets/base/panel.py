@@ -60,6 +60,8 @@ class LivePanel(RunBox):
     """Config fields that get a control."""
     LIVE: tuple[str, ...] = ()
     """Those of them that may change while it runs; the others count from the next start."""
+    FOLDER: str | None = None
+    """Where picture and tables are kept unless told otherwise; None for a panel that offers nothing to keep."""
     _entries: tuple[NumberEntry, ...] = ()
 
     def __init__(
@@ -69,7 +71,8 @@ class LivePanel(RunBox):
         self.controls = {field: self._control(field) for field in self.CONTROLS}
         """Field -> the widget that shows it."""
         editors = [self.entry_of(field) for field in self.controls]
-        super().__init__(ipywidgets.GridBox(editors, layout=GRID), views, name=name, max_fps=max_fps)
+        kept = [] if self.FOLDER is None else [self.keep_row(self.FOLDER)]
+        super().__init__(ipywidgets.GridBox(editors, layout=GRID), [*views, *kept], name=name, max_fps=max_fps)
 
     def change(self, **values: Any) -> None:
         """Set config fields, move their controls, and retune the run with those that may change while it runs.

@@ -16,8 +16,8 @@ from weakref import WeakValueDictionary
 import ipywidgets
 
 from sre2l_core.events import StepEvent
+from sre2l_core.widgets.base.keep import KeptBox
 from sre2l_core.widgets.base.status import STYLE, ErrorLine, NumberLine, RunBar
-from sre2l_core.widgets.base.still import StillBox
 from sre2l_core.widgets.base.tree import close_all, serialise
 from sre2l_core.worker import Run, Stage, State
 
@@ -25,7 +25,7 @@ _boxes: WeakValueDictionary[str, RunBox] = WeakValueDictionary()
 """By name: those whose cell may be run again."""
 
 
-class RunBox(StillBox):
+class RunBox(KeptBox):
     """A run with buttons. Every button is also a method.
 
     Args:

@@ -12,6 +12,7 @@ from sre2l_core import terms
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import bars, colours
 from sre2l_core.figures.curves import Points, line_chart
+from sre2l_core.figures.svg import Drawing
 from sre2l_core.widgets.recovery.view import HALF, ROW, titled
 
 
@@ -39,11 +40,13 @@ class Curves:
 class Charts(ipywidgets.HBox):
     """The loss by term, and the mismatch of each BatchNorm layer."""
 
+    TITLES = ("Loss (terms unweighted)", "BatchNorm mismatch by layer")
+
     def __init__(self) -> None:
         self.losses = ipywidgets.HTML().add_class("sre-loss")
         self.layers = ipywidgets.HTML().add_class("sre-layers")
-        both = {"Loss (terms unweighted)": self.losses, "BatchNorm mismatch by layer": self.layers}
-        super().__init__([titled(title, chart) for title, chart in both.items()], layout=ROW | HALF)
+        both = zip(self.TITLES, (self.losses, self.layers), strict=True)
+        super().__init__([titled(title, chart) for title, chart in both], layout=ROW | HALF)
         for part in self.children:
             part.layout.flex, part.layout.min_width = "1 1 320px", "0"
 
@@ -54,7 +57,7 @@ class Charts(ipywidgets.HBox):
 
 def losses_chart(
     curves: Mapping[str, Points], steps: int, changes: Sequence[Mapping[str, Any]] = (), cursor: int | None = None
-) -> str:
+) -> Drawing:
     """The loss and its terms on a logarithmic scale, a mark at every change of a setting, a line at a step."""
     names = terms.legend()
     now = [f"{names[name]} {curves[name][-1][1]:.3g}" for name in names if isfinite(_last(curves, name))]
@@ -73,7 +76,7 @@ def losses_chart(
     )
 
 
-def layers_chart(distances: Sequence[float]) -> str:
+def layers_chart(distances: Sequence[float]) -> Drawing:
     """BatchNorm mismatch by layer as upright bars."""
     words = f"BatchNorm mismatch of {len(distances)} layers"
     if distances:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from sre2l_core.data import DatasetSpec
 from sre2l_core.figures import bars, encode
+from sre2l_core.figures.sheet import View, captioned
+from sre2l_core.figures.svg import Drawing
 from sre2l_core.stages.recover import Recovery
 
 COLUMNS = 10
@@ -61,8 +63,10 @@ class RecoveryFrame:
     images: encode.Frame
     titles: list[str]
     """Of each image."""
+    columns: list[str]
+    """What each column shows, where it is one class."""
     names: str
-    confidences: str
+    confidences: Drawing
     caption: str
     crop: tuple[bytes, str]
     """The picture and its format."""
@@ -110,6 +114,7 @@ def drawn(
     return RecoveryFrame(
         picture,
         numbered(names),
+        list(names[:columns]) if columns_are_classes(names, columns) else [],
         headings(names, picture),
         confidences,
         f"{'Bars' if live else f'After step {seen.step}. Bars'}: {words}.",
@@ -118,6 +123,12 @@ def drawn(
         sum(right) / len(right),
         seen.distances.mean(1).tolist(),
     )
+
+
+def images_view(frame: RecoveryFrame, numbers: str) -> View:
+    """The images of a moment with their names and confidences, and its numbers, for a sheet."""
+    drawn = captioned(frame.images, frame.columns, frame.confidences)
+    return View("Recovered images", drawn, (html.unescape(frame.caption), numbers))
 
 
 def columns_of(labels: Sequence[int], resolution: int) -> int:

@@ -12,6 +12,8 @@ from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet
 from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import ArtifactError, ConfigError
+from sre2l_core.files import check_is_file
+from sre2l_core.stages.recover.replay import check_changes
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,10 @@ class Script:
 
         Raises:
             ArtifactError: if there is no session, or it cannot be read.
-            ConfigError: if it was made with another teacher, or its settings are not valid.
+            ConfigError: if it was made with another teacher, or a setting, at the start or later, is not valid.
         """
         try:
+            check_is_file(path)
             log = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ArtifactError(f"there is no {path}: press Export first, or name the folder of a session.") from None
@@ -73,7 +76,15 @@ class Script:
             raise ArtifactError(f"{path} is not the session of one recovery: export one from the studio.") from None
         if found != teacher:
             raise ConfigError(f"{path} was made with teacher {found}, this studio has {teacher}.")
-        return cls(RecoverConfig.of(begun), changes, steps)
+        config = after = RecoverConfig.of(begun)
+        check_changes(changes)
+        for one in changes:  # or the run would stop at the first that is none
+            try:
+                after = after.but(**{one["field"]: one["new"]})
+            except ConfigError as error:
+                words = f"{path} changes {one['field']} at step {one['step']}: {error}"
+                raise ConfigError(words) from None
+        return cls(config, changes, steps)
 
     def due(self, step: int) -> dict[str, Any]:
         """What changes after so many steps: field -> value."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,19 @@ from torch import Tensor
 from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
-from sre2l_core.errors import unknown
 from sre2l_core.events import StepEvent
+from sre2l_core.figures import animation
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.stages.recover.pair import Pair
 from sre2l_core.stages.recover.replay import as_condensed_set, plain
-from sre2l_core.widgets.base.status import Said, button
+from sre2l_core.widgets.base.keep import KeepRow
 from sre2l_core.widgets.recovery.charts import Curves
 from sre2l_core.widgets.recovery.frame import moment, small
 from sre2l_core.widgets.recovery.panel import RecoveryPanel
 
 SNAPSHOTS = 40
 """Moments of a run that are kept: a pass of the teacher each, which is to cost little beside the steps."""
-FRAME_MS, LAST_FRAME_MS = 90, 1500
-"""Of an exported animation."""
+NOTHING = "nothing was recovered yet: press Start"
 
 
 class Tape:
@@ -76,15 +74,16 @@ class SessionPanel(RecoveryPanel):
         self._taped: tuple[Any, dict[str, Tape]] = (None, {})
         self._curves = Curves()
         self._safe: set[tuple[int, int]] = set()
-        self._folder = ipywidgets.Text(str(folder), description="folder", layout={"width": "22em"})
-        saving, exporting = (partial(self._keep, act) for act in (self.save, self.export))
-        save = button("Save set", "save", saving, "sre-save", "Write the images as a condensed set")
-        export = button("Export", "film", exporting, "sre-export", "Write session.json and an animation")
-        save.layout.width = "8em"
-        self._said = Said()
-        row = [self._folder, save, export, self._said]
-        self._kept = ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "align_items": "center"})
-        super().__init__(teacher, config, [*views, self._kept], **options)
+        super().__init__(teacher, config, [*views, self.keep_row(folder)], **options)
+
+    def offer_first(self, row: KeepRow) -> None:
+        """Buttons for the set, and for session and animation."""
+        kinds = [(kind.upper().replace("WEBP", "WebP"), kind) for kind in animation.KINDS]
+        self._kind = ipywidgets.Dropdown(options=kinds, description="as", tooltip="kind of animation")
+        self._kind.style.description_width, self._kind.layout.width = "1.6em", "7em"
+        row.offer("Save set", "save", self.save, "sre-save", "Write the images as a condensed set")
+        row.offer("Export", "film", self.export, "sre-export", "Write session.json and an animation of the run")
+        row.add(self._kind.add_class("sre-animation"))
 
     def settings(self) -> dict[str, RecoverConfig]:
         """Recovery -> its present settings."""
@@ -152,7 +151,7 @@ class SessionPanel(RecoveryPanel):
         with self._lock:
             tapes = self.tapes
         if not tapes:
-            raise RuntimeError("nothing was recovered yet: press Start")
+            raise RuntimeError(NOTHING)
         return {name: as_condensed_set(tape.recovery) for name, tape in tapes.items()}
 
     def save(self, folder: str | Path | None = None) -> Path:
@@ -160,35 +159,40 @@ class SessionPanel(RecoveryPanel):
 
         `sre2l_core.stages.relabel` and the command line read them.
         """
-        folder = Path(folder or self._folder.value) / "condensed"
+        folder = self.kept.place(folder) / "condensed"
         taken, sets = self._taken(), self.sets()
         for name, images in sets.items():
             images.save(folder / name)
         self._safe = taken
-        self._said.tell(f"{sum(map(len, sets.values()))} images are in {folder}")
+        self.kept.said.tell(f"{sum(map(len, sets.values()))} images are in {folder}")
         return folder
 
-    def export(self, folder: str | Path | None = None, kind: str = "webp") -> Path:
-        """Write `session.json` (see `log`) and `session.webp` or `.gif`, an animation of the run."""
-        if kind not in ("webp", "gif"):
-            raise unknown("kind of animation", kind, ("webp", "gif"))
-        folder, frames, taken = Path(folder or self._folder.value), self.frames(), self._taken()
-        with storage.replacing(folder / "session.json") as partial:
+    def export(self, folder: str | Path | None = None, kind: str | None = None) -> Path:
+        """Write `session.json` (see `log`) and an animation of the run: `session.webp`, `.gif` or `.mp4`.
+
+        Args:
+            folder: by default the one in the field.
+            kind: of animation; by default the one that is chosen.
+
+        Raises:
+            ConfigError: for another kind, or one that nothing here can encode; the session is written all the same.
+            RuntimeError: before the first start.
+        """
+        place, kind = self.kept.place(folder), kind or str(self._kind.value)
+        frames, taken = self.frames(), self._taken()
+        with storage.replacing(place / "session.json") as partial:
             partial.write_text(json.dumps(self.log, indent=2) + "\n", encoding="utf-8")
-        options: dict[str, Any] = {"lossless": True} if kind == "webp" else {}
-        options["duration"] = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
-        with storage.replacing(folder / f"session.{kind}") as partial:
-            frames[0].save(partial, kind, save_all=True, append_images=frames[1:], loop=0, **options)
         self._safe = taken
-        self._said.tell(f"session.json and session.{kind} are in {folder}")
-        return folder
+        animation.write(frames, place / f"session.{kind}", kind)
+        self.kept.said.tell(f"session.json and session.{kind} are in {place}")
+        return place
 
     def frames(self) -> list[Image.Image]:
         """The run so far as pictures."""
         with self._lock:
             pages = [tape.pages() for tape in self.tapes.values()]
         if not pages:
-            raise RuntimeError("nothing was recovered yet: press Start")
+            raise RuntimeError(NOTHING)
         return [_opaque(self.page(sides)) for sides in zip(*pages, strict=False)]  # one may be a step ahead
 
     def _log(self, tape: Tape | None, config: RecoverConfig) -> dict[str, Any]:
@@ -198,18 +202,6 @@ class SessionPanel(RecoveryPanel):
             "changes": [] if tape is None else plain(tape.recovery.changes),
             "steps": 0 if tape is None else tape.recovery.step_count,
         }
-
-    def _keep(self, act: Callable[[], Any]) -> None:
-        """Save or export for a button, and say beside it what came of it."""
-        self._said.say("")
-        try:
-            act()
-        except Exception as error:
-            reason = error if isinstance(error, OSError) else error.__cause__
-            words = str(error).replace("another --out", "another folder")
-            if isinstance(reason, OSError):
-                words = f"cannot write there: {reason.strerror}. Name another folder on the left and press again."
-            self._said.say(words)
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
