@@ -194,7 +194,7 @@ COMPLETED = {
     "rec": ["recover"],
     "run --recover.alpha-b": ["--recover.alpha-bn"],
     "run --recover.init ": sorted(catalogue("starts")),
-    "run --validate.against random r": ["random", "real"],
+    "run --validate.against random r": ["random", "rded", "real"],
     "squeeze --data cifar": ["cifar10", "cifar100"],
     "recover --data dig": ["digits"],
     "squeeze --backbone convnet": ["convnet", "convnet3", "convnet4"],
