@@ -18,7 +18,7 @@ STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
     (
         *("config", "counter_random", "errors", "events", "files", "locks", "manifests", "pictures", "registry"),
-        *("runtime", "steps", "storage", "worker"),
+        *("runtime", "steps", "storage", "tracking", "worker"),
     ),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
     ("artifacts", "presets"),

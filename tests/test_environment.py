@@ -129,8 +129,17 @@ def test_constraints_pin_what_the_dependencies_need():
 
 def test_each_extra_holds_the_one_before():
     """The Makefile's stamps count on it: whoever has `dev` has `test`, `app`, `lab` and the package."""
-    assert list(PROJECT["optional-dependencies"]) == ["lab", "app", "tables", "cluster", "test", "dev"]
-    for smaller, larger in [("lab", "app"), ("app,tables,cluster", "test"), ("test", "dev")]:
+    assert list(PROJECT["optional-dependencies"]) == [
+        "lab",
+        "app",
+        "tables",
+        "cluster",
+        "search",
+        "tracking",
+        "test",
+        "dev",
+    ]
+    for smaller, larger in [("lab", "app"), ("app,tables,cluster,search,tracking", "test"), ("test", "dev")]:
         assert f"{PROJECT['name']}[{smaller}]" in PROJECT["optional-dependencies"][larger]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ class Paper:
         with self.machine.executor() as executor:
             results = paper.run(
                 entry, self.budget, store,
-                data_root=self.data_root, runtime=runtime, executor=executor, listening=progress, say=say,
+                data_root=self.data_root, runtime=runtime, executor=executor,
+                listening=partial(progress, self.machine), say=say,
             )  # fmt: skip
         say(f"\n{results.markdown()}\n")
         say(f"in {self.out}: {', '.join(path.name for path in results.write(self.out))}")

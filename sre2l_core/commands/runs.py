@@ -112,9 +112,18 @@ def listed(listing: Listing) -> Iterator[str]:
         yield from aligned([head, *([run.name, *_values(run, shown), run.state] for run in runs)])
     if len(names) > len(shown):
         yield f"They also differ in {len(names) - len(shown)} more settings: name two runs, NAME --against OTHER."
+    if listing.curves:
+        yield "\ncurves of class-incremental learning:"
+        for curve in listing.curves.values():
+            about = [f"{name} = {word(curve.settings[f'continual.{name}'])}" for name in _OF_A_CURVE if curve.settings]
+            yield f"  {', '.join([curve.name, *about])}: {curve.state}"
     yield from listing.notes
     if left := unneeded(listing):
         yield left
+
+
+_OF_A_CURVE = ("memory", "steps", "leak_free", "seed")
+"""Settings of a curve that its line in the list shows."""
 
 
 def unneeded(listing: Listing) -> str:
