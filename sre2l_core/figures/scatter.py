@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sre2l_core.figures.colours import of_number
 from sre2l_core.figures.sheet import in_rows
 from sre2l_core.figures.svg import (
+    INK,
     LETTER,
     MUTED,
     Axis,
@@ -190,13 +191,14 @@ class Scatter:
             tint = of_number(self.hues.of(mark.values.get(self.hue)))
             point = dot(x, y, 4.5 if few else 3, fill=tint, fill_opacity=0.85 if few else 0.6)
             parts.append(tag("g", hover(mark.title), *self._bar(mark, x, y, tint), point) if few else point)
-        for number, width in ((neighbour, 1), (chosen, 2.5)):
-            if number >= 0:
-                x, y = self.places[number]
-                parts.append(dot(x, y, 8, fill="none", stroke="currentColor", stroke_width=width))
         if not self.marks:
             parts.append(nothing_yet(self.axes[0]))
-        return Drawing(parts, self.width, max(axis.bottom for axis in self.axes) + 38, label)
+        parts += self._rings(chosen, neighbour)
+        return Drawing(parts, self.width, self._height, label)
+
+    def rings(self, chosen: int, neighbour: int = -1) -> Drawing:
+        """Only the rings, to lie over a drawing without any."""
+        return Drawing(self._rings(chosen, neighbour), self.width, self._height, "the open result and its neighbour")
 
     def figure(self) -> Figure:
         """The same by matplotlib, for a file of pixels."""
@@ -227,6 +229,15 @@ class Scatter:
                 *found[0][0].get_legend_handles_labels(), **LEGEND, fontsize=8, loc="outside upper center", ncols=4
             )
         return figure
+
+    def _rings(self, chosen: int, neighbour: int) -> list[str]:
+        look = {"fill": "none", "stroke": INK}
+        found = ((neighbour, 1.0), (chosen, 2.5))
+        return [dot(*self.places[number], 8, stroke_width=width, **look) for number, width in found if number >= 0]
+
+    @property
+    def _height(self) -> float:
+        return max(axis.bottom for axis in self.axes) + 38
 
     @property
     def _top(self) -> float:

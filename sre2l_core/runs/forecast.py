@@ -134,7 +134,7 @@ def _plus(so_far: float | None, rates: list[float], amount: float) -> float | No
     return None if so_far is None or not rates else so_far + mean(rates) * amount
 
 
-def tried(recipe: Recipe, *, seconds: float = 5.0, runtime: Runtime | None = None) -> dict[str, tuple[float, float]]:
+def tried(recipe: Recipe, *, seconds: float = 2.0, runtime: Runtime | None = None) -> dict[str, tuple[float, float]]:
     """Measure the stages of a recipe on made-up images, see `plan`; nothing where that cannot be done."""
     with suppress(SRe2LError):
         stages = {stage.stage: stage for stage in plan_run(recipe, seconds=seconds, runtime=runtime)}

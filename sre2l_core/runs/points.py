@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -39,17 +40,17 @@ class Point:
     judge: str = ""
     """The images that judged, in words; empty without values."""
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """Over the seeds; None without values."""
         return mean(self.values.values()) if self.values else None
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Sample standard deviation; 0 for fewer than two values."""
         return stdev(self.values.values()) if len(self.values) > 1 else 0.0
 
-    @property
+    @cached_property
     def shown(self) -> str:
         """The accuracy in words."""
         if not self.values:
@@ -92,6 +93,8 @@ class Points:
         self.points: list[Point] = []
         self.varying: list[str] = []
         """The settings that are not the same in all points, those with the most values first."""
+        self.version = 0
+        """Counts what was read."""
         self.notes: list[str] = []
         """What could not be read."""
         self._read: dict[str, tuple[int, Run]] = {}
@@ -101,7 +104,7 @@ class Points:
     def refresh(self) -> None:
         """Look again; a score is read once."""
         listing = Listing(self.folder)
-        self.notes = listing.notes
+        self.notes, self.version = listing.notes, self.version + 1
         self.runs = {name: self._known(name, run) for name, run in listing.runs.items()}
         self.points = points_of(self.runs)
         names = dict.fromkeys(name for point in self.points for name in point.settings)
@@ -121,7 +124,7 @@ class Points:
         for other, point in enumerate(self.points):
             if other == number or point.mean is None:
                 continue
-            distance = sum(value != own.settings.get(name) for name, value in point.settings.items())
+            distance = sum(point.settings.get(name) != own.settings.get(name) for name in self.varying)
             if distance and (distance, -point.mean) < best:
                 best, found = (distance, -point.mean), other
         return found

@@ -158,7 +158,7 @@ class Explorer(RunBox):
         path = Path(folder or self.points.folder) / f"explorer.{kind}"
         with storage.replacing(path) as partial:
             if kind == "png":
-                self._chart.scatter().figure().savefig(partial, format="png", dpi=150)
+                self._chart.scatter.figure().savefig(partial, format="png", dpi=150)
             else:
                 made = {"csv": self.table().to_csv, "tex": self.table().to_latex, "svg": self.picture}[kind]()
                 partial.write_text(f"{made}\n", encoding="utf-8")
@@ -185,7 +185,7 @@ class Explorer(RunBox):
 
     def picture(self) -> Drawing:
         """The chart."""
-        drawn = self._chart.scatter().drawing(self._chart.place_of_chosen())
+        drawn = self._chart.scatter.drawing(*self._chart.marked())
         return sheet([View("", drawn)], f"{len(self.points.points)} results of {len(self.points.runs)} runs")
 
     def _on_state(self, run: Run) -> None:

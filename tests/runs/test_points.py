@@ -2,7 +2,6 @@
 
 from statistics import mean
 
-import many_runs
 import pytest
 from small_runs import BASE, SPARSE, WARM, key
 
@@ -103,13 +102,7 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_there(store, cpu):
     assert "is not there" in sparse.notes[0]
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Three thousand runs."""
-    return many_runs.write(tmp_path_factory.mktemp("many") / "store", 3000)
-
-
-def test_three_thousand_runs_are_read_once(many, monkeypatch):
+def test_three_thousand_runs_are_read_once(thousands, monkeypatch):
     read, real = [], files.content_of
 
     def counted(path):
@@ -117,7 +110,7 @@ def test_three_thousand_runs_are_read_once(many, monkeypatch):
         return real(path)
 
     monkeypatch.setattr(files, "content_of", counted)
-    found = Points(many.folder)
+    found = Points(thousands.folder)
     assert (len(found.runs), len(found.points)) == (3000, 1500)
     assert len(read) <= 2 * 3000 + 5  # a note and a score each
     del read[:]

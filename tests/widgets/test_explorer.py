@@ -5,7 +5,6 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
-import many_runs
 import pytest
 from PIL import Image
 from small_runs import BASE, SPARSE, WARM, key
@@ -220,9 +219,8 @@ def test_a_run_whose_teacher_is_gone_opens_and_says_so(panel, store):
         panel.open_run("")
 
 
-def test_three_thousand_runs_are_few_widgets_and_all_can_be_reached(tmp_path, cpu):
-    folder = many_runs.write(tmp_path / "many", 3000).folder
-    panel = Explorer(folder, runtime=cpu)
+def test_three_thousand_runs_are_few_widgets_and_all_can_be_reached(thousands, cpu):
+    panel = Explorer(thousands.folder, runtime=cpu)
     assert len(panel.points.points) == 1500
     assert len(panel._chart._spots.buttons) <= TARGETS
     assert sum(1 for _ in inside(panel)) <= TARGETS + 80

@@ -8,9 +8,9 @@ from typing import Any
 import ipywidgets
 
 from sre2l_core.errors import unknown
-from sre2l_core.figures.scatter import WIDTH, Mark, Scatter, gathered
+from sre2l_core.figures.scatter import WIDTH, WITH_BARS, Mark, Scatter, gathered
 from sre2l_core.runs.points import TOP1, Points
-from sre2l_core.widgets.base.spots import Spots, over
+from sre2l_core.widgets.base.spots import Spot, Spots
 from sre2l_core.widgets.recovery.view import ROW
 
 NONE = "nothing"
@@ -35,6 +35,9 @@ class ChartView(ipywidgets.VBox):
         self._shown: list[int] = []
         """Numbers of the points that are drawn."""
         self._targets: list[list[int]] = []
+        self._drawn = -1
+        self.scatter = Scatter([], "", "")
+        """What is drawn."""
         style = {"description_width": "auto"}
         self.choosers = {
             name: ipywidgets.Dropdown(description=words, style=style, layout={"width": "260px"}).add_class(
@@ -53,9 +56,10 @@ class ChartView(ipywidgets.VBox):
             description="these lie together", style=style, layout={"width": "620px", "display": "none"}
         ).add_class("sre-here")
         self.here.observe(lambda change: self._picked(change["new"]), names="value")
-        self._picture, self._spots = ipywidgets.HTML().add_class("sre-chart"), Spots(self._clicked)
-        layers = over(self._picture, self._spots, width=f"{WIDTH}px", grid_template_columns=f"{WIDTH}px")
-        layers.layout.overflow = "visible"
+        self._picture, self._rings = ipywidgets.HTML().add_class("sre-chart"), ipywidgets.HTML().add_class("sre-rings")
+        self._spots, wide = Spots(self._clicked), f"{WIDTH}px"
+        layout = {"width": wide, "grid_template_columns": wide, "overflow": "visible"}
+        layers = ipywidgets.GridBox([self._picture, self._rings, self._spots], layout=layout).add_class("sre-over")
         row = ipywidgets.HBox([*self.choosers.values(), self.number], layout={**ROW, "grid_gap": "2px 12px"})
         super().__init__([row, layers, self.here])
 
@@ -102,36 +106,41 @@ class ChartView(ipywidgets.VBox):
             self.number.value = chosen
         finally:
             self._by_code = False
-        self.draw()
+        if self._drawn != self._points.version:
+            self.draw()
+        self.mark()
 
     def draw(self) -> None:
         """Draw the chart anew, and lay the places to click over it."""
-        scatter = self.scatter()
-        neighbour = self._points.neighbour(self.chosen) if self.chosen >= 0 else -1
-        place = {number: index for index, number in enumerate(self._shown)}
-        self._picture.value = scatter.drawing(place.get(self.chosen, -1), place.get(neighbour, -1))
-        self._targets = [[self._shown[index] for index in found] for found in gathered(scatter.places, TARGETS)]
-        middles = [scatter.places[place[numbers[0]]] for numbers in self._targets]
-        spots = [(x - REACH / 2, y - REACH / 2, REACH, REACH) for x, y in middles]
-        self._spots.place(spots, [self._title(numbers) for numbers in self._targets])
+        self._drawn, self.scatter, self._shown = self._points.version, *self._scattered()
+        self._picture.value = self.scatter.drawing()
+        places = self.scatter.places
+        found = gathered(places, TARGETS)
+        self._targets = [[self._shown[index] for index in numbers] for numbers in found]
+        self._spots.place(
+            [_around([places[index] for index in numbers]) for numbers in found], list(map(self._title, self._targets))
+        )
+
+    def mark(self) -> None:
+        """Put rings around the open point and its neighbour."""
+        self._rings.value = self.scatter.rings(*self.marked())
         self._spots.mark(next((n for n, found in enumerate(self._targets) if self.chosen in found), -1))
 
-    def place_of_chosen(self) -> int:
-        """Number of the open point among the marks of `scatter`; -1 where it has none."""
-        return self._shown.index(self.chosen) if self.chosen in self._shown else -1
+    def marked(self) -> tuple[int, int]:
+        """Numbers of the open point and of its neighbour among the marks; -1 where there is none."""
+        neighbour = self._points.neighbour(self.chosen) if self.chosen >= 0 else -1
+        place = {number: index for index, number in enumerate(self._shown)}
+        return place.get(self.chosen, -1), place.get(neighbour, -1)
 
-    def scatter(self) -> Scatter:
-        """The points that have both coordinates, as the choosers want them."""
+    def _scattered(self) -> tuple[Scatter, list[int]]:
+        """The points that have both coordinates, as the choosers want them; their numbers."""
         x, y, hue, facet = (self.quantity(name) for name in CHOOSERS)
-        names = self._points.varying
-        self._shown, marks = [], []
-        for number, point in enumerate(self._points.points):
-            values = point.quantities()
-            if TOP1 in (x, y, hue) and point.mean is None:
-                continue
-            self._shown.append(number)
-            marks.append(Mark(values, point.title(names), point.spread))
-        return Scatter(marks, x, y, hue, facet, TOP1)
+        points = [
+            pair for pair in enumerate(self._points.points) if pair[1].mean is not None or TOP1 not in (x, y, hue)
+        ]
+        names, few = self._points.varying, len(points) <= WITH_BARS
+        marks = [Mark(point.quantities(), point.title(names) if few else "", point.spread) for _, point in points]
+        return Scatter(marks, x, y, hue, facet, TOP1), [number for number, _ in points]
 
     def _title(self, numbers: Sequence[int]) -> str:
         names = self._points.varying
@@ -141,6 +150,7 @@ class ChartView(ipywidgets.VBox):
     def _chose(self) -> None:
         if not self._by_code:
             self.draw()
+            self.mark()
 
     def _walked(self, number: int) -> None:
         if not self._by_code:
@@ -168,3 +178,10 @@ class ChartView(ipywidgets.VBox):
             self.here.value = chosen if len(numbers) > 1 else None
         finally:
             self._by_code = False
+
+
+def _around(places: Sequence[tuple[float, float]]) -> Spot:
+    """What is clicked to choose one of these places."""
+    left, top = (min(found) for found in zip(*places, strict=True))
+    right, bottom = (max(found) for found in zip(*places, strict=True))
+    return left - REACH / 2, top - REACH / 2, right - left + REACH, bottom - top + REACH
