@@ -231,9 +231,12 @@ class Scatter:
         return figure
 
     def _rings(self, chosen: int, neighbour: int) -> list[str]:
-        look = {"fill": "none", "stroke": INK}
         found = ((neighbour, 1.0), (chosen, 2.5))
-        return [dot(*self.places[number], 8, stroke_width=width, **look) for number, width in found if number >= 0]
+        return [
+            dot(*self.places[number], 8, fill="none", stroke=INK, stroke_width=width)
+            for number, width in found
+            if number >= 0
+        ]
 
     @property
     def _height(self) -> float:

@@ -15,7 +15,7 @@ from sre2l_core.events import StepEvent
 from sre2l_core.figures.sheet import View, sheet
 from sre2l_core.figures.svg import Drawing
 from sre2l_core.presets.recipe import Recipe, nested
-from sre2l_core.runs.grid import changed, parsed, typed
+from sre2l_core.runs.grid import changed
 from sre2l_core.runs.opened import opened
 from sre2l_core.runs.parts import Run as StoredRun
 from sre2l_core.runs.pipeline import Places
@@ -25,15 +25,11 @@ from sre2l_core.runs.sweep_table import SweepTable
 from sre2l_core.runtime import Runtime
 from sre2l_core.widgets.base.panel import MAX_FPS
 from sre2l_core.widgets.base.running import RunBox
-from sre2l_core.widgets.base.status import Said, button
 from sre2l_core.widgets.exploring.chart import ChartView
+from sre2l_core.widgets.exploring.knobs import FORMATS, Knobs
 from sre2l_core.widgets.exploring.view import RunView
 from sre2l_core.widgets.small_multiples import SmallMultiples
 from sre2l_core.worker import Run, State
-
-FORMATS = ("csv", "tex", "png", "svg")
-ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 10px"}
-FIELD: dict[str, Any] = {"style": {"description_width": "auto"}}
 
 
 class Explorer(RunBox):
@@ -53,20 +49,11 @@ class Explorer(RunBox):
     ) -> None:
         self.points = Points(folder)
         self._runtime, self._chosen = runtime or Runtime.auto(), ""
-        self._chart, self._view, self._said = ChartView(self.points, self._open_point), RunView(), Said()
-        self.knob = ipywidgets.Dropdown(description="with another", **FIELD).add_class("sre-knob")
-        self.value = ipywidgets.Text(
-            description="value", tooltip="of this setting; for a grid several, separated by commas", **FIELD
-        ).add_class("sre-value")
-        self.format = ipywidgets.Dropdown(options=FORMATS, description="as", **FIELD, layout={"width": "100px"})
-        grow = button("Grow", "th", self._grow, "sre-grow", "recover images for each of these values, side by side")
-        export = button("Export", "download", self._export, "sre-export", "write what is shown into the folder")
-        look = button("Refresh", "refresh", self._refresh, "sre-refresh", "look for runs that others have made")
-        self.knob.observe(lambda change: self._show_value(), names="value")
+        self._chart, self._view = ChartView(self.points, self._open_point), RunView()
+        self.knobs = Knobs(self._grow, self.export, self._refresh)
         self._grown = ipywidgets.VBox()
-        row = ipywidgets.HBox([self.knob, self.value, grow, export, self.format, look, self._said], layout=ROW)
         views = [self._chart, self._view, self._grown]
-        super().__init__(row, views, name=name, max_fps=MAX_FPS)
+        super().__init__(self.knobs, views, name=name, max_fps=MAX_FPS)
         self.add_class("sre-explorer")
         self._bar.begin = "Run again"
         self._render()
@@ -98,7 +85,7 @@ class Explorer(RunBox):
             others = [one for name, one in self.points.runs.items() if name != self._chosen]
             self._view.show(opened(self.opened, others, runtime=self._runtime), self.points, number)
             if self._chosen != before:
-                self._show_knobs()
+                self.knobs.show(self.opened.settings, self.points.varying)
             self.leave_still()
             return self.points.points[number]
 
@@ -118,7 +105,7 @@ class Explorer(RunBox):
         recipe = changed(self._recipe(), {setting: value})
         recipe.check()
         with self._lock:
-            self.knob.value, self.value.value = setting, typed(recipe.settings()[setting])
+            self.knobs.set(setting, recipe.settings()[setting])
         return recipe
 
     def grow(self, setting: str, values: Iterable[Any]) -> SmallMultiples:
@@ -168,7 +155,7 @@ class Explorer(RunBox):
 
     def build(self) -> Generator[StepEvent, None, Places]:
         """The open run again with the knob as it is turned; what is there is found."""
-        recipe = self.turn(*self._asked(self._recipe(), 1))
+        recipe = self.turn(*self.knobs.asked_one(self._recipe()))
         store = Store(self.points.folder)
         self._next = store.note(recipe).stem.partition("-")[2]
         return store.making(recipe, runtime=self._runtime)
@@ -210,11 +197,11 @@ class Explorer(RunBox):
         """Draw what is known, and open the best run where none is open, or not any more."""
         with self._lock:
             best = max(self.points.points, key=lambda point: point.mean or -1.0, default=None)
-            if self._chosen not in self.points.runs:
-                self._chosen = best.runs[0] if best else ""
-            if self._chosen:
-                self.open_run(self._chosen)
+            best_run = best.runs[0] if best else ""
+            if run := self._chosen if self._chosen in self.points.runs else best_run:
+                self.open_run(run)
             else:
+                self._chosen = ""
                 self._view.clear()
                 self._chart.show(-1)
 
@@ -229,35 +216,5 @@ class Explorer(RunBox):
             raise ConfigError(f"the note of run {self._chosen} is gone: not all of its settings are known.")
         return Recipe.of(nested(self.opened.settings))
 
-    def _asked(self, recipe: Recipe, most: int) -> tuple[str, Any]:
-        """The knob and what was typed: a value, or several."""
-        name, values = parsed(f"{self.knob.value}={self.value.value}", recipe)
-        if len(values) != 1 and most == 1:
-            raise ConfigError(f"{name}: one value is run at a time (got {self.value.value!r}); Grow takes several.")
-        return name, values[0] if most == 1 else values
-
-    def _show_knobs(self) -> None:
-        settings = self.opened.settings
-        if tuple(self.knob.options) != tuple(settings):
-            varying = [name for name in self.points.varying if name in settings]
-            self.knob.options = tuple(settings)
-            self.knob.value = varying[0] if varying else next(iter(settings), None)
-        self._show_value()
-
-    def _show_value(self) -> None:
-        if self._chosen and self.knob.value is not None:
-            self.value.value = typed(self.opened.settings.get(self.knob.value))
-
     def _grow(self) -> None:
-        self._beside(lambda: self.grow(*self._asked(self._recipe(), 24)).start())
-
-    def _export(self) -> None:
-        self._beside(lambda: self._said.tell(f"written: {self.export(self.format.value)}"))
-
-    def _beside(self, act: Any) -> None:
-        """Do what a button asks for; what is refused is said beside it."""
-        try:
-            self._said.say("")
-            act()
-        except Exception as error:  # the front end would swallow it
-            self._said.say(error)
+        self.grow(*self.knobs.asked(self._recipe())).start()

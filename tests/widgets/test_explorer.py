@@ -42,6 +42,8 @@ def find(panel, css):
 def test_it_begins_with_the_best_run_open_and_axes_of_what_varies(panel, store):
     best = max(panel.points.points, key=lambda point: point.mean)
     assert panel.opened.name == best.runs[0]
+    assert panel.knobs.knob.value in panel.points.varying
+    assert panel.knobs.value.value
     choosers = panel._chart.choosers
     assert set(choosers["x"].options) == {"recover.alpha_bn", "validate.temperature", "store_labels", "top-1 (%)"}
     assert choosers["y"].value == "top-1 (%)"
@@ -82,9 +84,9 @@ def test_a_click_opens_and_the_keyboard_walks(panel, store):
 
 def test_run_again_with_a_knob_turned_adds_a_point(panel, store, cpu):
     panel.open_run(key(store, BASE)[:8])
-    panel.knob.value = "validate.temperature"
-    assert panel.value.value == str(BASE.validate.temperature)
-    panel.value.value = "3"
+    panel.knobs.knob.value = "validate.temperature"
+    assert panel.knobs.value.value == str(BASE.validate.temperature)
+    panel.knobs.value.value = "3"
     find(panel, "sre-start").click()
     assert panel.wait(60) is State.FINISHED
     assert panel.error == ""
@@ -94,7 +96,7 @@ def test_run_again_with_a_knob_turned_adds_a_point(panel, store, cpu):
     assert len(panel.points.points) == 4
     assert "validate" in panel.status
     panel.turn("recover.steps", 3)
-    assert (panel.knob.value, panel.value.value) == ("recover.steps", "3")
+    assert (panel.knobs.knob.value, panel.knobs.value.value) == ("recover.steps", "3")
     panel.start()
     panel.wait(60)
     assert len(panel.points.points) == 5
@@ -119,7 +121,7 @@ def test_runs_that_others_made_come_with_refresh(panel, store, cpu):
 @pytest.mark.parametrize("typed", ["two", "-1", "1, 2", "", "[1"])
 def test_a_value_that_cannot_be_is_said_and_nothing_runs(panel, store, typed):
     panel.open_run(key(store, BASE))
-    panel.knob.value, panel.value.value = "recover.alpha_bn", typed
+    panel.knobs.knob.value, panel.knobs.value.value = "recover.alpha_bn", typed
     panel.start()
     panel.wait(60)
     assert panel.state is State.FAILED
@@ -138,22 +140,22 @@ def test_export_writes_what_is_shown(panel, store, tmp_path):
         assert written.width > 500
     with pytest.raises(ConfigError, match="unknown format 'pdf'"):
         panel.export("pdf")
-    panel.format.value = "svg"
+    panel.knobs.format.value = "svg"
     find(panel, "sre-export").click()
     assert (store.folder / "explorer.svg").exists()
-    assert "explorer.svg" in panel._said.value
+    assert "explorer.svg" in panel.knobs.said.value
 
 
 def test_images_of_several_values_grow_at_the_same_time(panel, store):
     panel.open_run(key(store, BASE))
-    panel.knob.value, panel.value.value = "recover.alpha_bn", "0, 1, 10"
+    panel.knobs.knob.value, panel.knobs.value.value = "recover.alpha_bn", "0, 1, 10"
     find(panel, "sre-grow").click()
     (grown,) = panel._grown.children
     assert grown.wait(60) is State.FINISHED
     assert grown.titles == ["alpha_bn 0", "alpha_bn 1", "alpha_bn 10"]
-    panel.knob.value, panel.value.value = "validate.temperature", "1, 2"
+    panel.knobs.knob.value, panel.knobs.value.value = "validate.temperature", "1, 2"
     find(panel, "sre-grow").click()
-    assert "choose a setting of it, such as recover.alpha_bn" in panel._said.value
+    assert "choose a setting of it, such as recover.alpha_bn" in panel.knobs.said.value
     assert panel._grown.children == (grown,)
 
 
