@@ -151,7 +151,10 @@ class Scatter:
     @cached_property
     def scales(self) -> tuple[Scale, Scale]:
         """Of both axes, the same in all charts."""
-        x, y = (Scale(self._all(name), measured=name == self.spread_of) for name in (self.x, self.y))
+        x, y = (
+            Scale(self._with_ends() if name == self.spread_of else self._all(name), measured=name == self.spread_of)
+            for name in (self.x, self.y)
+        )
         return x, y
 
     @cached_property
@@ -296,6 +299,14 @@ class Scatter:
 
     def _all(self, quantity: str) -> list[Any]:
         return [mark.values.get(quantity) for mark in self.marks]
+
+    def _with_ends(self) -> list[Any]:
+        """What was measured, and the ends of the bars that are drawn of it."""
+        found = self._all(self.spread_of)
+        if len(found) > WITH_BARS:
+            return found
+        ends = zip(found, self.marks, strict=True)
+        return [end for value, mark in ends for end in (value - mark.spread, value + mark.spread)]
 
     def _number(self, mark: Mark) -> int:
         return self.facets.of(mark.values.get(self.facet)) if self.facet else 0

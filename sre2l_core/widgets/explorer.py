@@ -33,7 +33,7 @@ from sre2l_core.worker import Run, State
 
 
 class Explorer(RunBox):
-    """A mark for each setting; Start runs the open one again with one knob turned, and adds a point.
+    """A mark for each setting; Rerun makes the open one again with one knob turned, and adds a point.
 
     Whatever the mouse does is a method: `choose`, `open_run`, `turn`, `start`, `grow`, `export`.
 
@@ -55,7 +55,7 @@ class Explorer(RunBox):
         views = [self._chart, self._view, self._grown]
         super().__init__(self.knobs, views, name=name, max_fps=MAX_FPS)
         self.add_class("sre-explorer")
-        self._bar.begin = "Run again"
+        self._bar.begin = "Rerun"
         self._render()
         self.choose(**axes)
 

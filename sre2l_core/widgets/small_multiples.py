@@ -29,6 +29,8 @@ MOST = 24
 """Settings that grow together."""
 WIDTH, PAGE = 250, 4
 """CSS pixels of the images of one, and how many stand in a row of the picture that stays."""
+ROW_OF = 5
+"""Images in a row of one."""
 SHARED = {"ipc", "seed", "init", "only_classes", "steps", "group_size"}
 """All start from the same noise and end together."""
 HEADING = 18
@@ -80,6 +82,11 @@ class SmallMultiples(RecoveryPanel):
         """What each differs in, in words."""
         return [", ".join(f"{field} {word(value)}" for field, value in one.items()) for one in self.variants]
 
+    @property
+    def _across(self) -> int:
+        """Images in a row: few, so that they are large."""
+        return min(len(self._labels), ROW_OF)
+
     def build(self) -> Together:
         """Make the recoveries from the present settings."""
         made = {f"{number}": self._recovery(self.config.but(**one)) for number, one in enumerate(self.variants)}
@@ -92,7 +99,7 @@ class SmallMultiples(RecoveryPanel):
             values = {name: event.value(f"{number} {name}") for name in names if f"{number} {name}" in event.metrics}
             losses = " · ".join(f"{names[name]} {value:.3g}" for name, value in values.items() if isfinite(value))
             cards.append(
-                self._card(encode.grid(small(recovery.pixels()), self.columns, max_width=WIDTH), title, losses)
+                self._card(encode.grid(small(recovery.pixels()), self._across, max_width=WIDTH), title, losses)
             )
         return _in_a_row(cards)
 
@@ -108,7 +115,7 @@ class SmallMultiples(RecoveryPanel):
         if starts.find(self.config.init).needs_data and self._data is None:
             self._view.value = ""
             return
-        frame = encode.grid(small(self.start_pixels()), self.columns, max_width=WIDTH)
+        frame = encode.grid(small(self.start_pixels()), self._across, max_width=WIDTH)
         self._view.value = _in_a_row([self._card(frame, title, "the noise") for title in self.titles])
 
     def picture(self) -> Image.Image | None:
@@ -116,7 +123,7 @@ class SmallMultiples(RecoveryPanel):
         if not isinstance(self.stage, Together):
             return None
         pages = [
-            encode.still(small(one.pixels()), self.columns).convert("RGBA") for one in self.stage.recoveries.values()
+            encode.still(small(one.pixels()), self._across).convert("RGBA") for one in self.stage.recoveries.values()
         ]
         width, height = pages[0].width + HEADING, pages[0].height + 2 * HEADING
         rows = -(-len(pages) // PAGE)

@@ -31,7 +31,10 @@ class Knobs(ipywidgets.HBox):
         self.said = Said()
         self.knob = ipywidgets.Dropdown(description="with another", **FIELD).add_class("sre-knob")
         self.value = ipywidgets.Text(
-            description="value", tooltip="of this setting; for Grow several, separated by commas", **FIELD
+            description="value",
+            tooltip="of this setting; for Grow several, separated by commas",
+            **FIELD,
+            layout={"width": "170px"},
         ).add_class("sre-value")
         self.format = ipywidgets.Dropdown(options=FORMATS, description="as", **FIELD, layout={"width": "100px"})
         self.knob.observe(lambda change: self._show_value(), names="value")
