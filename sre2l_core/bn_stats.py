@@ -58,7 +58,16 @@ def bn_statistics(net: nn.Module, groups: int = 1) -> Iterator[BatchNormStats]:
             hook.remove()
 
 
-def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
+def running_statistics(stats: BatchNormStats) -> Tensor:
+    """[2, 1, C] running means and variances of all C channels of all layers, in the order of the forward pass."""
+    layers = stats.layers
+    mean, var = _joined(s.layer.running_mean for s in layers), _joined(s.layer.running_var for s in layers)
+    return torch.stack([mean, var])[:, None]
+
+
+def layer_distances(
+    stats: BatchNormStats, normalize: bool = False, variance: float = 1.0, targets: Tensor | None = None
+) -> Tensor:
     """||mean - running mean||_2 + ||variance - running variance||_2 of each layer, the summands of Equation 7.
 
     Plain L2 norms over channels, not squared, biased variance, as in the reference code.
@@ -66,6 +75,8 @@ def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
     Args:
         stats: collected during a forward pass.
         normalize: divide each norm by the norm of the running statistic, which makes layers and networks comparable.
+        variance: factor on the norms of variances.
+        targets: [2, S, C] means and variances that stand in for the running ones.
 
     Returns:
         [L, S] layers in forward order, groups; float32, or float64 where the statistics are.
@@ -73,17 +84,16 @@ def layer_distances(stats: BatchNormStats, normalize: bool = False) -> Tensor:
     # PyTorch's running variance is the unbiased one. Over the thousands of values of a channel the two are alike.
     layers = stats.layers
     found = torch.stack([torch.cat([s.mean for s in layers], 1), torch.cat([s.var for s in layers], 1)])
-    running = torch.stack([_joined(s.layer.running_mean for s in layers), _joined(s.layer.running_var for s in layers)])
-    running = running.to(found)
+    wanted = (running_statistics(stats) if targets is None else targets).to(found)
     # All layers side by side, [2, S, all channels]: one product sums the squares of each, whatever their number.
     member = _membership(tuple(s.mean.shape[1] for s in layers), found.device).to(found)
     # In bf16 a sum of squares keeps two or three digits: too few for a loss that falls slowly.
     with torch.autocast(found.device.type, enabled=False):
-        distances: Tensor = ((found - running[:, None]).square() @ member).clamp_min(_TINY).sqrt()
+        distances: Tensor = ((found - wanted).square() @ member).clamp_min(_TINY).sqrt()
         if normalize:
             # The means that a network has never updated are zero.
-            distances = distances / (running.square() @ member).sqrt().clamp_min(1e-6)[:, None]
-    return distances.sum(0).transpose(0, 1)
+            distances = distances / (wanted.square() @ member).sqrt().clamp_min(1e-6)
+    return (distances[0] + variance * distances[1]).transpose(0, 1)
 
 
 _TINY = 1e-24

@@ -92,8 +92,8 @@ class Recover(SharedCommand):
     verifier: Path | None = None
     """folder of another classifier that watches (no effect on the images)"""
     data: DatasetName = None
-    """dataset of real images for an --init that begins with them, by default the teacher's; for noise its classes are
-    only compared with the teacher's"""
+    """dataset of real images for an --init that begins with them or for --class-bn, by default the teacher's; otherwise
+    its classes are only compared with the teacher's"""
     data_root: Path | None = None
     """where it lies"""
     config: Flat[RecoverConfig]
@@ -108,7 +108,7 @@ class Recover(SharedCommand):
         from sre2l_core.stages.recover import recover
 
         runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
-        if self.config.init != "noise" or self.data is not None:
+        if self.config.init != "noise" or self.config.class_bn or self.data is not None:
             config = DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root)
             if held := teacher.origin.get("holdout"):  # what was held out from the teacher is no start either
                 config = config.but(holdout=held["share"], holdout_seed=held["seed"])

@@ -316,6 +316,25 @@ class RecoverConfig(ViewConfig):
         log=True,
         description="factor on the first BatchNorm layer's share of R_BN (reference code only)",
     )
+    bn_variance: float = setting(
+        1.0,
+        ge=0,
+        le=1e3,
+        label="BN variance ×",
+        slider=(0.1, 100),
+        log=True,
+        description="factor on the variances' share of R_BN (DWA: 11, on ImageNet 2)",
+    )
+    class_bn: float = setting(
+        0.0,
+        ge=0,
+        le=1,
+        slider=(0, 1),
+        step=0.05,
+        label="class-wise BN",
+        description="share of the real images of a group's own classes in the statistics that R_BN wants, the rest are "
+        "the running ones (LPLD: 1 with group_size 1; EDC: 0.5); needs the real data",
+    )
     normalize_bn: bool = Field(
         False,
         description="divide each layer's norms by those of its running statistics: alpha_bn then suits any network",
@@ -381,11 +400,54 @@ class RecoverConfig(ViewConfig):
         label="Fourier colors",
         description="colours of Fourier coefficients: decorrelated as in natural images, or each channel for itself",
     )
+    crop_curriculum: float = setting(
+        0.0,
+        ge=0,
+        le=1,
+        label="crop curriculum",
+        slider=(0, 1),
+        step=0.05,
+        description="share of the steps in which the smallest crop shrinks from the largest one to its own size "
+        "(CDA, TMLR 2024); 0: it does not change",
+    )
+    blend: float = setting(
+        0.0,
+        ge=0,
+        lt=1,
+        slider=(0, 0.9),
+        step=0.05,
+        label="blend",
+        description="share of the start that is blended back into the images between stages (FADRM, NeurIPS 2025: 0.5)",
+    )
+    blend_stages: int = Field(4, ge=2, le=100, description="stages of equal length that blends part (FADRM: 4)")
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="rounds of equal length at whose beginnings the images of a class join, the first ones first "
+        "(DELT, CVPR 2025); 1: all take all steps",
+    )
+    nudge: float = setting(
+        0.0,
+        ge=0,
+        le=1,
+        slider=(0, 0.1),
+        step=0.005,
+        description="length of the way that each group's copy of the teacher goes up the cross-entropy of its start "
+        "(DWA, NeurIPS 2024: 0.015)",
+    )
+    nudge_steps: int = Field(12, ge=1, le=1000, description="steps of that way (DWA: 12, on ImageNet 15)")
     seed: int = Field(0, ge=0, lt=2**63, description="fixes the noise and the crops of every group")
     snapshot_every: int | None = Field(None, ge=1, description="also write the pixels every so many steps")
     image_format: Literal["png", "webp", "jpeg"] = Field(
         "png", description="lossless PNG or WebP; JPEG (quality 75, as the reference) costs 15-24 dB PSNR"
     )
+
+    @model_validator(mode="after")
+    def _alone_in_a_pass(self) -> Self:
+        if (self.nudge or self.rounds > 1) and self.stack not in (1, "auto"):
+            raise ValueError(f"stack {self.stack} must be 1 or auto where rounds or nudge keep groups apart")
+        return self
 
 
 class RelabelConfig(MixedViewConfig):
@@ -439,6 +501,12 @@ class ValidateConfig(TrainConfig):
     )
     hard_labels: bool = Field(True, description="also train on the condensed images with hard labels")
     eval_every: int = Field(10, ge=1, description="epochs between evaluations (the last epoch is always evaluated)")
+
+    reuse_labels: bool = Field(
+        False,
+        description="after the last epoch of labels take the first again, in all rows alike (LPLD, NeurIPS 2024: few "
+        "labels serve a long training)",
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

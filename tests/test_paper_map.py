@@ -18,7 +18,7 @@ ROWS = re.findall(
 
 def test_every_line_of_a_table_is_a_row():
     lines = [line for line in (ROOT / "PAPER_MAP.md").read_text().splitlines() if line.startswith("| ")]
-    assert len(lines) - 4 == len(ROWS)
+    assert sum("| where |" not in line for line in lines) == len(ROWS)
     assert len({what for what, *_ in ROWS}) == len(ROWS)
 
 

@@ -54,10 +54,12 @@ class Recipe:
 
     def check(self) -> None:
         """Raise `ConfigError` where the stages do not fit one another: before any work is done."""
-        if self.store_labels and self.validate.epochs > self.relabel.epochs:
+        fewer = self.validate.epochs > self.relabel.epochs
+        if self.store_labels and fewer and not self.validate.reuse_labels:
             raise ConfigError(
                 f"students would train for {self.validate.epochs} epochs on labels of {self.relabel.epochs}: "
-                "set --relabel.epochs to as many, or make labels on the fly (--no-store-labels)."
+                "set --relabel.epochs to as many, take labels again (--validate.reuse-labels), or make them on the fly "
+                "(--no-store-labels)."
             )
 
     @property

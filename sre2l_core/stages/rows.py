@@ -82,10 +82,11 @@ def grid(
     """
     _check(condensed, labels, data, config, teacher)
     steps = config.epochs * batch_count(len(condensed), config.batch_size)
+    shown = labels.config.epochs if config.reuse_labels else None
     classes, full = tuple(condensed.labels.unique().tolist()), RealLesson(data, labels.config)
 
     def ours(soft: bool) -> Callable[[int], Lesson]:
-        return lambda seed: CondensedLesson("condensed", condensed, labels, soft)
+        return lambda seed: CondensedLesson("condensed", condensed, labels, soft, shown)
 
     def theirs(name: str, soft: bool) -> Callable[[int], Lesson]:
         def lesson(seed: int) -> Lesson:
@@ -95,7 +96,7 @@ def grid(
             assert teacher is not None  # checked above
             lost = labels.codec if isinstance(labels, SoftLabels) and labels.codec.lossy else None
             source = LiveLabels(teacher, real, labels.config, runtime=runtime, codec=lost)
-            return CondensedLesson(starts.find(name).title, real, source, soft)
+            return CondensedLesson(starts.find(name).title, real, source, soft, shown)
 
         return lesson
 
@@ -142,10 +143,10 @@ def _check(
     asked = baselines(config)
     if labels.condensed_id != condensed.id:
         raise ConfigError(f"these labels belong to images {labels.condensed_id}, not to {condensed.id}: relabel them.")
-    if isinstance(labels, SoftLabels) and config.epochs > len(labels.shards):
+    if isinstance(labels, SoftLabels) and config.epochs > len(labels.shards) and not config.reuse_labels:
         raise ConfigError(
             f"students train for {config.epochs} epochs but there are labels for {len(labels.shards)}. "
-            f"Use --epochs {len(labels.shards)}, relabel with more epochs, or make labels on the fly."
+            f"Use --epochs {len(labels.shards)} or --reuse-labels, relabel with more epochs, or make labels on the fly."
         )
     if teacher is not None and teacher.id != labels.teacher_id:
         raise ConfigError(

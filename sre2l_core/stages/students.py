@@ -59,6 +59,8 @@ class CondensedLesson:
     condensed: CondensedSet
     source: LabelSource
     soft: bool
+    epochs: int | None = None
+    """Epochs of views there are; the first comes again after the last (LPLD, NeurIPS 2024). None: as many as asked."""
     _pools: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
     """The pixels where batches are taken from them: moved once, not in every epoch."""
 
@@ -74,7 +76,8 @@ class CondensedLesson:
 
     def batches(self, epoch: int, config: ValidateConfig, seed: int, runtime: Runtime) -> Iterator[LabelledBatch]:
         """The very views that were labelled, in an order of the student's own."""
-        spec, params, labels = self.condensed.spec, self.source.views(epoch), self.condensed.labels
+        shown = epoch % self.epochs if self.epochs else epoch
+        spec, params, labels = self.condensed.spec, self.source.views(shown), self.condensed.labels
         if runtime.device not in self._pools:
             self._pools[runtime.device] = runtime.pool(self.condensed.images)
         pool, prepare = self._pools[runtime.device], runtime.preparing(spec.normalize)
@@ -82,7 +85,7 @@ class CondensedLesson:
             pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
             partners, shares = labels[params.partner[ids]], params[ids].shares(spec.resolution)
             hard = hard_targets(labels[ids], partners, shares, spec.num_classes).to(runtime.device)
-            yield LabelledBatch(pixels, hard, self.source.logits(epoch, ids, pixels) if self.soft else None)
+            yield LabelledBatch(pixels, hard, self.source.logits(shown, ids, pixels) if self.soft else None)
 
 
 @dataclass(frozen=True)

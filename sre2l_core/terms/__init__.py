@@ -40,6 +40,8 @@ class ForwardPass:
     stats: BatchNormStats
     groups: int
     config: RecoverConfig
+    bn_targets: Tensor | None = None
+    """[2, S, C] BatchNorm statistics wanted in place of the running ones; see `recover.class_statistics`."""
 
     def per_group(self, values: Tensor) -> Tensor:
         """Mean [S] within each group of one value per image [S * G]."""

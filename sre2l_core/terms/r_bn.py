@@ -17,8 +17,9 @@ def r_bn(forward: ForwardPass) -> Tensor:
     """
     from sre2l_core.bn_stats import layer_distances
 
-    distances = layer_distances(forward.stats, forward.config.normalize_bn)
-    first = (forward.config.first_bn_multiplier - 1) * distances[0]
+    config = forward.config
+    distances = layer_distances(forward.stats, config.normalize_bn, config.bn_variance, forward.bn_targets)
+    first = (config.first_bn_multiplier - 1) * distances[0]
     return distances.sum(0) + first
 
 

@@ -25,7 +25,7 @@ SEEN = {
         f"{RUN} --recover.alpha-contrast 0.5 --out OUT": "| condensed | soft | convnet | 4 |",
     },
     "starts": {
-        "recover --help": "sre2l_core/starts: faint, mosaic, noise,",
+        "recover --help": "sre2l_core/starts: faint, ",
         "run --recover.init fain --out OUT": "unknown start 'fain'. Did you mean 'faint'?",
         f"{RUN} --recover.init faint --validate.against faint --out OUT": "| faint noise | soft | convnet | 4 |",
     },

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_students import config
+from small_students import EPOCHS, config
 
 from sre2l_core import pictures, starts
 from sre2l_core.artifacts import Teacher, empty_network
@@ -52,7 +52,7 @@ def test_labels_of_other_images_are_refused(check, tiny_condensed, live):
 
 
 def test_too_few_epochs_of_labels_are_refused(check, live):
-    message = "train for 5 epochs but there are labels for 4. Use --epochs 4, relabel with more epochs"
+    message = "train for 5 epochs but there are labels for 4. Use --epochs 4 or --reuse-labels, relabel with more"
     with pytest.raises(ConfigError, match=message):
         check(config(epochs=5))
     assert check(config(epochs=5, against=(), seeds=1, hard_labels=False), labels=live).rows[0].steps == 15
@@ -130,3 +130,18 @@ def test_a_baseline_goes_on_without_what_cannot_be_read_only_if_asked_to(
     first = images(True)[:2]
     expected = tiny_data.train.images[[0, 15]]
     assert first.equal(expected) or first.equal(expected.flip(0))
+
+
+def test_labels_taken_again_are_the_first_ones_in_all_rows_alike(stored, tiny_condensed, tiny_data, tiny_teacher, cpu):
+    settings = config(epochs=3 * EPOCHS, batch_size=30, reuse_labels=True)
+    for row in grid(tiny_condensed, stored, tiny_data, settings, teacher=tiny_teacher, runtime=cpu):
+        if row.labels != "soft":
+            continue
+        seen = []
+        for epoch in (1, EPOCHS + 1, 2 * EPOCHS + 1, 2):
+            (batch,) = row.lesson(0).batches(epoch, settings, 0, cpu)
+            seen.append((batch.pixels.flatten(1).sum(1).sort().values, batch.soft.sum(0)))
+        for pixels, soft in seen[1:3]:
+            torch.testing.assert_close(pixels, seen[0][0])
+            torch.testing.assert_close(soft, seen[0][1])
+        assert not torch.allclose(seen[3][0], seen[0][0])

@@ -89,3 +89,19 @@ def test_streams_differ_between_seeds():
     }
     assert len(draws) == 150
     assert np.isfinite(list(draws)).all()
+
+
+def test_median_starts_go_out_from_the_middle_of_the_teachers_confidence(tiny_teacher, tiny_data, cpu):
+    own = tiny_data.train_rows[1]
+    images = tiny_data.spec.normalize(tiny_data.train.take(own))
+    with torch.no_grad():
+        sure = cpu.place(tiny_teacher.net).eval()(images).softmax(1)[:, 1]
+    ranked = sure.argsort(stable=True).tolist()
+    middle = (len(ranked) - 1) // 2
+    expected = [ranked[middle], ranked[middle - 1], ranked[middle + 1], ranked[middle - 2]]
+    group = Group(0, (1,) * 4, (0, 1, 2, 3))
+    made = starts.find("median")(tiny_teacher, config(init="median", ipc=4), group, tiny_data, cpu)
+    assert made.allclose(images[expected])
+    last = Group(len(own), (1,), (9,))  # after the last image the first comes again
+    again = starts.find("median")(tiny_teacher, config(init="median", ipc=4), last, tiny_data, cpu)
+    assert again.allclose(images[expected[:1]])

@@ -46,7 +46,7 @@ def by_workers(
 ) -> Generator[StepEvent, None, None]:
     """Have workers recover the batches that are not there yet; an event after each, and some while none is finished."""
     todo = [batch for batch in batches if not images.has(batch)]
-    seen = data if starts.find(config.init).needs_data else None
+    seen = data if starts.find(config.init).needs_data or config.class_bn else None
     shared = [Shared.of(value) for value in (teacher, seen, verifier)]
     units = (Unit(_name(batch), recover_batch, (*shared, config, batch)) for batch in todo)
     done, note, metrics = len(batches) - len(todo), "", dict[str, float]()

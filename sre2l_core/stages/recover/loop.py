@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,11 +18,14 @@ from sre2l_core.errors import ConfigError, DivergenceError
 from sre2l_core.events import StepEvent
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import class_statistics
+from sre2l_core.stages.recover.nudge import nudged
+from sre2l_core.stages.recover.schedule import blends_after, cosine, crops_at, first_step
 from sre2l_core.terms import ForwardPass, active, all_terms
 from sre2l_core.views import ViewParams, draw, matrices, resample
 
 _FIXED = frozenset(("ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"))
-_FIXED |= frozenset(parametrisations.SETTINGS)
+_FIXED |= frozenset(("rounds", "blend", "blend_stages", "class_bn", "nudge", "nudge_steps", *parametrisations.SETTINGS))
 """Settings that are used up when a recovery starts."""
 CHECK_EVERY = 25
 """Steps between checks of the loss: each waits for the device and keeps a good state to fall back on."""
@@ -40,7 +42,7 @@ class Recovery:
         data: real data, for starts other than noise.
 
     Raises:
-        ConfigError: if the teacher cannot serve the config.
+        ConfigError: if the teacher cannot serve the config, or the groups cannot be stepped together.
     """
 
     def __init__(
@@ -53,18 +55,24 @@ class Recovery:
         data: Dataset | None = None,
     ) -> None:
         check_teacher(teacher, config)
+        _check_groups(groups, config)
         self.teacher, self.groups, self.config = teacher, tuple(groups), config
         self.runtime = runtime or Runtime.auto()
         self.net = self.runtime.place(teacher.net)
         device, start = self.runtime.device, starts.find(config.init)
-        pixels = torch.cat([start(teacher, config, group, data, self.runtime) for group in groups])
+        pixels = torch.cat([start(teacher, config, group, data, self.runtime) for group in groups]).to(device)
+        self.start = pixels if config.blend else None
+        """[S * G, C, H, W] what it began with, where that is blended back."""
         self.parametrisation = parametrisations.find(config.parametrisation)(teacher.spec, config, device)
-        self.values = self.parametrisation.from_images(pixels.to(device)).requires_grad_()
+        self.values = self.parametrisation.from_images(pixels).requires_grad_()
         """What Adam moves: the images themselves, or what the parametrisation puts in their place."""
         self.targets = torch.tensor([label for group in groups for label in group.labels], device=device)
+        self.bn_targets = self._class_statistics(data) if config.class_bn else None
+        if config.nudge:
+            self.net = nudged(self.net, pixels, self.targets, config.nudge, config.nudge_steps, self.runtime)
         # One kernel for the whole update: many small ones would take longer than the arithmetic they do.
         self.optimizer = torch.optim.Adam([self.values], lr=config.lr, betas=config.betas, fused=True)
-        self.step_count = 0
+        self.step_count = first_step(config, groups[0].image_index)
         self.changes: list[dict[str, Any]] = []
         """What was retuned: step, field, old and new value."""
         self.snapshots: list[tuple[int, Tensor]] = []
@@ -111,6 +119,8 @@ class Recovery:
         with torch.no_grad():
             self.parametrisation.bound(self.values)
         self.step_count += 1
+        if blends_after(self.config, self.step_count):
+            self._blend()
         return self._report(dict(zip(self._terms, terms.detach().mean(1), strict=True)), loss.detach().mean())
 
     def objective(self, values: Tensor, crop: Tensor, weights: Tensor, stats: BatchNormStats) -> tuple[Tensor, Tensor]:
@@ -129,9 +139,23 @@ class Recovery:
         # Multi-crop optimisation (section 2.1): only what the crop shows gets a gradient.
         views = resample(self.parametrisation.to_images(values), *matrices(crop, spec.size, spec.resolution))
         logits = self.runtime.forward(self.net, views)
-        forward = ForwardPass(views, logits, self.targets, stats, len(self.groups), self.config)
+        forward = ForwardPass(views, logits, self.targets, stats, len(self.groups), self.config, self.bn_targets)
         terms = torch.stack([term(forward) for term in self._terms.values()])
         return terms, (weights[:, None] * terms).sum(0)
+
+    def _class_statistics(self, data: Dataset | None) -> Tensor:
+        if data is None:
+            raise ConfigError(
+                f"class_bn={self.config.class_bn:g} needs the real data: give it (--data), or set it to 0."
+            )
+        return class_statistics.targets(self.net, self.teacher, data, self.groups, self.config.class_bn, self.runtime)
+
+    @torch.no_grad()
+    def _blend(self) -> None:
+        """Data residual (FADRM): part of the start comes back, and Adam begins anew on the same cosine."""
+        assert self.start is not None  # `blend` is fixed, and not zero
+        self.values.copy_(self.parametrisation.from_images(torch.lerp(self.images, self.start, self.config.blend)))
+        self.optimizer.state.clear()
 
     def _listening(self) -> AbstractContextManager[BatchNormStats]:
         """Statistics of what enters each BatchNorm layer within each group."""
@@ -178,10 +202,12 @@ class Recovery:
         Returns:
             [S * G, K] probabilities, and [L, S] distances of BatchNorm statistics by layer (Equation 7's summands).
         """
+        config = self.config
         with self._listening() as stats:
             logits = self.runtime.forward(self.net, self.images)
         empty = logits.new_empty(0, len(self.groups))
-        distances = layer_distances(stats, self.config.normalize_bn) if stats.layers else empty
+        how = (config.normalize_bn, config.bn_variance, self.bn_targets)
+        distances = layer_distances(stats, *how) if stats.layers else empty
         return logits.float().softmax(1), distances
 
     def state_dict(self) -> dict[str, Any]:
@@ -221,7 +247,8 @@ class Recovery:
     def _drawn(self, step: int) -> ViewParams:
         """One view for each group (as the reference), or one for each image."""
         ids = self.ids if self.config.per_image_crop else [group.ids[0] for group in self.groups]
-        return draw(self.config, seed=self.config.seed, epoch=step, ids=torch.tensor(ids), size=self.teacher.spec.size)
+        crops, size = crops_at(self.config, step), self.teacher.spec.size
+        return draw(crops, seed=self.config.seed, epoch=step, ids=torch.tensor(ids), size=size)
 
     def _report(self, terms: dict[str, Tensor], loss: Tensor) -> StepEvent:
         every = self.config.snapshot_every
@@ -258,6 +285,15 @@ def check_teacher(teacher: Teacher, config: RecoverConfig) -> None:
         )
 
 
-def cosine(progress: float) -> float:
-    """Half a cosine from 1 to 0 over progress 0..1, per step and without warm-up (Tables 7c and 7d)."""
-    return 0.5 * (1 + math.cos(math.pi * progress))
+def _check_groups(groups: Sequence[Group], config: RecoverConfig) -> None:
+    if config.nudge and len(groups) > 1:
+        raise ConfigError(
+            f"recover: with nudge={config.nudge:g} every group has a teacher of its own, but {len(groups)} were to "
+            "share a pass. Use stack=1, or in a panel as few classes and images as make one group."
+        )
+    begins = {first_step(config, group.image_index) for group in groups}
+    if len(begins) > 1:
+        raise ConfigError(
+            f"recover: with rounds={config.rounds} these groups begin at steps {', '.join(map(str, sorted(begins)))} "
+            "and cannot be stepped together. Use stack=1, or in a panel one image per class or rounds=1."
+        )

@@ -49,7 +49,7 @@ def recovering(
     runtime, spec, groups = runtime or Runtime.auto(), teacher.spec, plan(config, teacher.spec)
     request = {"teacher": teacher.id, "config": config.model_dump(mode="json")}
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
-    stack = runtime.stack(len(groups[0]) * spec.resolution**2) if config.stack == "auto" else config.stack
+    stack = _stack(config, len(groups[0]) * spec.resolution**2, runtime)
     how = runtime.how(stack * len(groups[0]), threads_of(executor))
     # How many groups fit may differ from day to day; what was begun goes on as it began.
     with storage.claimed(out, "condensed_set", request, how, adopt=("images_per_pass",), wait=wait) as work:
@@ -103,6 +103,13 @@ def recover(
     """
     options: dict[str, Any] = {"executor": executor, "data": data, "verifier": verifier}
     return drive(recovering(teacher, config, runtime=runtime, out=out, wait=wait, **options), on_step)
+
+
+def _stack(config: RecoverConfig, pixels: int, runtime: Runtime) -> int:
+    """Groups of so many pixels that share a pass."""
+    if config.stack != "auto":
+        return config.stack
+    return 1 if config.nudge or config.rounds > 1 else runtime.stack(pixels)
 
 
 def _one_by_one(
