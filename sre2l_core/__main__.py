@@ -129,7 +129,7 @@ def starting_recipe(arguments: Sequence[str]) -> presets.Recipe:
 
 def value_of(arguments: Sequence[str], *flags: str) -> str | None:
     """The value of the first of `flags` that is given, as `--flag value` or `--flag=value`; None also for `none`."""
-    from sre2l_core.arguments import NONE
+    from sre2l_core.presets.recipe import NONE
 
     for flag in flags:
         for position, argument in enumerate(arguments):

@@ -24,10 +24,10 @@ from tyro.constructors import (
 from sre2l_core import presets
 from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError, SRe2LError
+from sre2l_core.presets.recipe import NONE
 from sre2l_core.registry import names_of
 
 REGISTRY = ConstructorRegistry()
-NONE = "none"
 """What is written for no value and for an empty list."""
 
 

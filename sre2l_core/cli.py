@@ -80,7 +80,7 @@ class Squeeze(Command):
         runtime = self.machine.runtime()
         with runtime.ranks.first_of_each_machine_first():
             data = load_data(self.data, say, self.out)
-        with progress() as on_step:
+        with progress(self.machine) as on_step:
             teacher = squeeze(data, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step)
         say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
         say_next("recover", teacher=self.out, out=self.out.parent / "condensed")
@@ -119,7 +119,7 @@ class Recover(SharedCommand):
                 config = config.but(holdout=held["share"], holdout_seed=held["seed"])
             data = data_like(teacher.spec, config, self.out)
         verifier = None if self.verifier is None else load_teacher(self.verifier)
-        with self.machine.executor() as executor, progress() as on_step:
+        with self.machine.executor() as executor, progress(self.machine) as on_step:
             condensed = recover(
                 teacher,
                 self.config,
@@ -174,7 +174,7 @@ class Relabel(SharedCommand):
             raise ConfigError("relabel needs --teacher FOLDER, --condensed FOLDER and --out FOLDER, or --dry-run.")
         runtime, teacher = self.machine.runtime(), load_teacher(self.teacher)
         condensed = CondensedSet.load(self.condensed)
-        with self.machine.executor() as executor, progress() as on_step:
+        with self.machine.executor() as executor, progress(self.machine) as on_step:
             labels = relabel(
                 teacher,
                 condensed,
@@ -241,7 +241,7 @@ class Validate(SharedCommand):
             raise ConfigError("validate needs --labels FOLDER, or --teacher FOLDER to make them on the fly.")
         with runtime.ranks.first_of_each_machine_first():
             data = data_like(condensed.spec, self.data, self.out)
-        with self.machine.executor() as executor, progress() as on_step:
+        with self.machine.executor() as executor, progress(self.machine) as on_step:
             score = validate(
                 condensed,
                 labels,
@@ -358,7 +358,7 @@ def run_and_show(
     from sre2l_core.runs.report import draw_run
 
     runtime = machine.runtime()
-    with progress() as on_step:
+    with progress(machine) as on_step:
         outcome = run(recipe, out, runtime=runtime, wait=wait, executor=executor, on_step=on_step, say=say)
     say("\nTop-1 accuracy of fresh students on the real validation images, mean ± std over seeds:\n")
     say(outcome.score.table())

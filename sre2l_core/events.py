@@ -118,10 +118,7 @@ class CsvLog:
             return {}
         text = content_of(self._path).decode(errors="replace")
         whole = text[: text.rfind("\n") + 1]  # the disk may have been full in the middle of a line
-        rows = [
-            row for row in csv.reader(StringIO(whole, newline="")) if len(row) == len(_COLUMNS) and row[2].isdigit()
-        ]
-        kept = [row for row in rows if row[0] != without[0] or int(row[2]) < without[1]]
+        kept = [row for row in _rows(whole) if row[0] != without[0] or int(row[2]) < without[1]]
         if _csv([_COLUMNS, *kept]) != text:
             with replacing(self._path) as partial:
                 partial.write_bytes(_csv([_COLUMNS, *kept]).encode())
@@ -129,7 +126,21 @@ class CsvLog:
         return {key: crc32(_csv(list(rows)).encode()) for key, rows in together}
 
 
+def merge_log(path: Path, stage: str, text: str) -> None:
+    """Put the rows of a stage that a `CsvLog` wrote elsewhere into the log of a run, in place of those it has."""
+    known = _rows(content_of(path).decode(errors="replace")) if path.exists() else []
+    kept = [row for row in known if row[0] != stage]
+    with replacing(path) as partial:
+        partial.write_bytes(_csv([_COLUMNS, *kept, *_rows(text)]).encode())
+
+
 _COLUMNS = ("stage", "note", "step", "metric", "value")
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows of a log that are whole, without its head."""
+    rows = csv.reader(StringIO(text, newline=""))
+    return [row for row in rows if len(row) == len(_COLUMNS) and row[2].isdigit()]
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:

@@ -33,6 +33,19 @@ def drive(steps: Generator[StepEvent, None, Made], on_step: Listener | None = No
             listener(event)
 
 
+def observed(steps: Generator[StepEvent, None, Made], on_step: Listener) -> Generator[StepEvent, None, Made]:
+    """The same steps; a listener hears of each before whoever takes them."""
+    with closing(steps):
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                made: Made = end.value
+                return made
+            on_step(event)
+            yield event
+
+
 class Steps(Generator[StepEvent, None, Made], Generic[Made]):
     """The steps of a stage, taken one by one; what was asked for is made only when they are.
 

@@ -118,14 +118,19 @@ class Work:
         if self.folder is not None:
             (self.folder / PROGRESS).unlink(missing_ok=True)
 
-    def finish(self, body: Mapping[str, Any]) -> None:
-        """Write the manifest that makes the folder a finished artifact; only then what it was made with goes."""
+    def finish(self, body: Mapping[str, Any], *, made_with: Mapping[str, str] | None = None) -> None:
+        """Write the manifest that makes the folder a finished artifact; only then what it was made with goes.
+
+        Args:
+            body: what the kind of artifact says of itself.
+            made_with: versions of packages; by default those of this process.
+        """
         if self.folder is None:
             return
         self.check_place()
         head = {"kind": self.kind, "format": FORMAT, **body, "how": dict(self.how), "request": self._request}
         files = dict(sorted(self._hashes.items()))
-        write_json(self.folder / MANIFEST, {**head, "versions": versions(), "files": files})
+        write_json(self.folder / MANIFEST, {**head, "versions": dict(made_with or versions()), "files": files})
         for leftover in (PROGRESS, PIECES, REQUEST):
             (self.folder / leftover).unlink(missing_ok=True)
 

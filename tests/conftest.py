@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from small_runs import store, three_runs  # noqa: F401 (fixtures of several folders)
+from small_runs import store, thousands, three_runs  # noqa: F401 (fixtures of several folders)
 from tally import TALLY
 
 from sre2l_core import pictures, terms

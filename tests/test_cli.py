@@ -372,7 +372,7 @@ def stop(stage, step):
         if (event.stage, event.step) == (stage, step):
             raise KeyboardInterrupt
 
-    return lambda: nullcontext(listener)
+    return lambda machine: nullcontext(listener)
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,18 @@ def test_constraints_pin_what_the_dependencies_need():
 
 def test_each_extra_holds_the_one_before():
     """The Makefile's stamps count on it: whoever has `dev` has `test`, `app`, `lab` and the package."""
-    assert list(PROJECT["optional-dependencies"]) == ["lab", "app", "tables", "cluster", "video", "test", "dev"]
-    for smaller, larger in [("lab", "app"), ("app,tables,cluster,video", "test"), ("test", "dev")]:
+    assert list(PROJECT["optional-dependencies"]) == [
+        "lab",
+        "app",
+        "tables",
+        "cluster",
+        "video",
+        "search",
+        "tracking",
+        "test",
+        "dev",
+    ]
+    for smaller, larger in [("lab", "app"), ("app,tables,cluster,video,search,tracking", "test"), ("test", "dev")]:
         assert f"{PROJECT['name']}[{smaller}]" in PROJECT["optional-dependencies"][larger]
 
 

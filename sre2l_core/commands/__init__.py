@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sre2l_core.interrupts import INTERRUPTS
@@ -22,7 +23,7 @@ PROGRAM = "sre2l"
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to compute."""
+    """Where to compute, and who watches."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps, ..."""
@@ -30,6 +31,8 @@ class Machine:
     """auto: bf16 where the device has it in hardware"""
     compile: bool = False
     """compile the recovery step: minutes at the start, earned back by long runs on large networks"""
+    tensorboard: Path | None = None
+    """folder for curves of all metrics, drawn by tensorboard --logdir; needs pip install 'sre2l-core[tracking]'"""
 
     def runtime(self) -> Runtime:
         """The device, as stages take it."""
@@ -63,12 +66,14 @@ class Machines(Machine):
 
 
 @contextmanager
-def progress() -> Iterator[Any]:
-    """Bars on the terminal; after each step, a signal may stop the command."""
-    from sre2l_core.events import progress_bar, tell_all
+def progress(machine: Machine) -> Iterator[Any]:
+    """Bars on the terminal, curves where they were asked for; after each step, a signal may stop the command."""
+    from sre2l_core.events import ignore, progress_bar, tell_all
+    from sre2l_core.tracking import TensorBoard
 
-    with progress_bar() as bar:
-        yield tell_all(bar, INTERRUPTS)
+    board = nullcontext(ignore) if machine.tensorboard is None else TensorBoard(machine.tensorboard)
+    with progress_bar() as bar, board as tracker:
+        yield tell_all(bar, tracker, INTERRUPTS)
 
 
 def say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -77,7 +78,8 @@ class Paper:
                 try:
                     found = paper.run(
                         entry, self.budget, store,
-                        data_root=self.data_root, runtime=runtime, executor=executor, listening=progress, say=say,
+                        data_root=self.data_root, runtime=runtime, executor=executor,
+                        listening=partial(progress, self.machine), say=say,
                     )  # fmt: skip
                 except SRe2LError as error:
                     errors[entry.name] = error

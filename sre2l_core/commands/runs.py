@@ -119,6 +119,11 @@ def listed(listing: Listing) -> Iterator[str]:
         yield from aligned([head, *rows])
     if (left_out := len(varying(list(listing.runs.values()))) - MOST_COLUMNS) > 0:
         yield f"They also differ in {left_out} more settings: name two runs, NAME --against OTHER."
+    if listing.curves:
+        yield "\ncurves of class-incremental learning:"
+        for curve in listing.curves.values():
+            about = [f"{name} = {word(curve.settings[f'continual.{name}'])}" for name in _OF_A_CURVE if curve.settings]
+            yield f"  {', '.join([curve.name, *about])}: {curve.state}"
     yield from listing.notes
     if left := unneeded(listing):
         yield left
@@ -146,6 +151,10 @@ def _cells(listing: Listing, most: int | None = None) -> list[list[str]]:
     shown = names[:most]
     head = ["run", *shown, "top-1 of students"]
     return [head, *([run.name, *_values(run, shown), run.state] for run in runs)]
+
+
+_OF_A_CURVE = ("memory", "steps", "leak_free", "seed")
+"""Settings of a curve that its line in the list shows."""
 
 
 def unneeded(listing: Listing) -> str:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes as Flat
 from tyro.constructors import PrimitiveConstructorSpec
 
 from sre2l_core import presets
-from sre2l_core.arguments import NONE, PresetName
-from sre2l_core.commands import Machine, progress, say
+from sre2l_core.arguments import PresetName
+from sre2l_core.commands import Machines, progress, say
 from sre2l_core.errors import ConfigError, unknown
+from sre2l_core.runs.grid import changed, parsed
 
 if TYPE_CHECKING:
     from sre2l_core.runs.grid import Cell
     from sre2l_core.runs.store import Store
+    from sre2l_core.runtime import Runtime
 
 IN_A_FILE = {"preset": str, "seeds": int, "zipped": bool, "holdout": float, "set": dict, "grid": dict}
 """What a TOML file may say, and what each is; see `examples/sweep.toml`."""
@@ -59,6 +60,8 @@ class Sweep:
     """recover, relabel and train so often, a student each; default: one recovery, with the students of the preset"""
     holdout: float | None = None
     """share of the training images that judges, so that tuning never sees the test images"""
+    judge: bool = False
+    """have the test images judge the best cell and the first, trained on all training images; needs --holdout"""
     zipped: bool = False
     """first values together, second values together and so on, instead of each with each"""
     dry_run: bool = False
@@ -69,29 +72,36 @@ class Sweep:
     """of the table; default that of the file, else sweep"""
     data_root: Path | None = None
     """where the data lies; default $SRE2L_DATA, else ~/.cache/sre2l/data"""
-    machine: Flat[Machine] = field(default_factory=Machine)
+    machine: Flat[Machines] = field(default_factory=Machines)
 
     def __call__(self) -> None:
         """Plan, or run and print the table."""
         from sre2l_core.runs.grid import cells
         from sre2l_core.runs.store import Store
-        from sre2l_core.runs.sweep import sweep
+        from sre2l_core.runs.sweep import sweep, verdict
 
         asked = {"preset": "digits", "set": {}, "grid": {}, **(read(self.file) if self.file else {})}
         given = {"preset": self.preset, "seeds": self.seeds, "holdout": self.holdout, "zipped": self.zipped or None}
         asked |= {name: value for name, value in given.items() if value is not None}
         base, grid = start_of(asked, self.set, self.data_root)
         options: dict[str, Any] = {"seeds": asked.get("seeds"), "zipped": asked.get("zipped", False)}
-        store = Store(self.out)
+        if self.judge and not base.data.holdout:
+            raise ConfigError("--judge needs --holdout: what was tuned on the test images cannot be judged by them.")
+        store, name = Store(self.out), self.name or (self.file.stem if self.file else "sweep")
         if self.dry_run:
-            for line in planned(cells(base, grid, **options), store):
+            for line in planned(cells(base, grid, **options), store, self.machine.runtime()):
                 say(line)
             return
-        with progress() as on_step:
-            table = sweep(base, grid, store=store, runtime=self.machine.runtime(), on_step=on_step, say=say, **options)
-        say(f"\n{table.to_markdown()}\n")
-        name = self.name or (self.file.stem if self.file else "sweep")
-        say(f"in {self.out}: {', '.join(path.name for path in table.write(self.out, name))}")
+        with self.machine.executor() as executor, progress(self.machine) as on_step:
+            options |= {"store": store, "runtime": self.machine.runtime(), "executor": executor}
+            options |= {"on_step": on_step, "say": say}
+            tables = {name: sweep(base, grid, **options)}
+            if self.judge:
+                del options["zipped"]
+                tables[f"{name}-judged"] = verdict(base, tables[name].first_and_best(), **options)
+        for title, table in tables.items():
+            say(f"\n{table.to_markdown()}\n")
+            say(f"in {self.out}: {', '.join(path.name for path in table.write(self.out, title))}")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -126,8 +136,6 @@ def start_of(
     asked: Mapping[str, Any], words: Sequence[str], data_root: Path | None
 ) -> tuple[presets.Recipe, dict[str, list[Any]]]:
     """The recipe that all cells begin with, and the grid."""
-    from sre2l_core.runs.grid import changed
-
     recipe = presets.get(asked["preset"])
     grid, fixed = dict(asked["grid"]), dict(asked["set"])
     for text in words:
@@ -145,49 +153,25 @@ def start_of(
     return changed(recipe, fixed), grid
 
 
-def parsed(text: str, recipe: presets.Recipe) -> tuple[str, list[Any]]:
-    """`recover.alpha_bn=0,0.1,1` -> the name and its values, each as JSON has it, else as a word."""
-    name, equals, values = text.partition("=")
-    known = recipe.settings()
-    if not equals:
-        raise ConfigError(f"--set takes STAGE.FIELD=VALUE,VALUE (got {text!r}).")
-    if name not in known:
-        raise unknown("setting", name, known)
-    try:
-        found: list[Any] = json.loads(f"[{values}]")
-    except ValueError:
-        found = [_word(part) for part in values.split(",") if part]
-    return name, [None if value == NONE and _is_optional(recipe, name) else value for value in found]
-
-
-def _is_optional(recipe: presets.Recipe, name: str) -> bool:
-    stage, _, setting = name.partition(".")
-    return bool(setting) and NoneType in get_args(type(getattr(recipe, stage)).model_fields[setting].annotation)
-
-
-def _word(text: str) -> Any:
-    try:
-        return json.loads(text.lower()) if text.lower() in ("true", "false") else json.loads(text)
-    except ValueError:
-        return text
-
-
-def planned(cells: Sequence[Cell], store: Store) -> Iterator[str]:
+def planned(cells: Sequence[Cell], store: Store, runtime: Runtime | None = None) -> Iterator[str]:
     """A line for each cell, then what is still to be made."""
-    from sre2l_core.runs.forecast import forecast
+    from sre2l_core.runs.forecast import forecast, tried
     from sre2l_core.runs.inspect import in_bytes
 
     for cell in cells:
         there = sum(store.finished(recipe) for recipe in cell.recipes)
         yield f"{cell.name}: {there} of {len(cell.recipes)} runs finished"
     yield f"\nin {store.folder}:"
-    for part in forecast([recipe for cell in cells for recipe in cell.recipes], store):
+    recipes, trial = [recipe for cell in cells for recipe in cell.recipes], partial(tried, runtime=runtime)
+    for part in forecast(recipes, store, trial):
         left = ""
         if part.missing and part.seconds is not None and part.bytes is not None:
-            judged = f"judged by {len(part.measured)} like it"
-            left = f"; the rest: about {duration(part.seconds)} and {in_bytes(part.bytes)}, {judged}"
+            judged = [f"judged by {len(part.measured)} like it"] * bool(part.measured)
+            judged += ["tried now on made-up images"] * part.tried
+            how = " and ".join(judged)
+            left = f"; the rest: about {duration(part.seconds)} and {in_bytes(part.bytes)} for one worker, {how}"
         elif part.missing:
-            left = "; none like the rest was timed here: run one cell to know how long it takes"
+            left = "; none like the rest was timed here, and it cannot be tried: run one cell to know how long it takes"
         yield f"  {part.kind} {part.there} of {part.there + part.missing}{left}"
 
 

@@ -12,10 +12,10 @@ from statistics import mean
 import torch
 
 from sre2l_core import storage
-from sre2l_core.tabular import in_markdown
 from sre2l_core.paper.results import WARNING, Results
 from sre2l_core.runs.forecast import seconds_of_parts
 from sre2l_core.runtime import Runtime
+from sre2l_core.tabular import in_markdown
 
 PICTURES = "images"
 """Folder of the pictures, beside the page."""

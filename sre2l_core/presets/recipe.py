@@ -126,19 +126,35 @@ def repeated(recipe: Recipe, times: int, *, teachers: bool = False) -> tuple[Rec
     )
 
 
+NONE = "none"
+"""How nothing is typed."""
+
+
 def word(value: Any) -> str:
     """A plain value as it is typed on the command line."""
     if isinstance(value, list):
-        return " ".join(word(part) for part in value) or "none"
+        return " ".join(word(part) for part in value) or NONE
     if isinstance(value, dict):
-        return " ".join(f"{name}={word(part)}" for name, part in value.items()) or "none"
-    return "none" if value is None else str(value)
+        return " ".join(f"{name}={word(part)}" for name, part in value.items()) or NONE
+    return NONE if value is None else str(value)
 
 
 def _check_parts(values: Mapping[str, Any]) -> None:
     for name in values:
         if name not in (*_STAGES, "store_labels"):
             raise unknown("part of a recipe", name, (*_STAGES, "store_labels"))
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flat`."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        stage, _, field = name.partition(".")
+        if field:
+            found.setdefault(stage, {})[field] = value
+        else:
+            found[stage] = value
+    return found
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:

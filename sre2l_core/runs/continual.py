@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from contextlib import suppress
 from pathlib import Path
 
 from sre2l_core import starts, storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.continual import ContinualConfig, Expert, Learnt, arrivals, learn
 from sre2l_core.data import DatasetSpec
+from sre2l_core.errors import ArtifactError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.notes import CurveNote
 from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
@@ -47,6 +50,13 @@ def curve(
     data = load_data(recipe.data)
     steps = arrivals(data.spec, config)
     asked = [_of(recipe, data.spec, step) for step in steps] if config.leak_free else [recipe]
+    places = [store.places(one) for one in asked]
+    made = ("teacher", "condensed") if config.memory == CONDENSED else ("teacher",)
+    used = [getattr(one, kind).name for one in places for kind in made]
+    if not note(recipe, config, store).exists():
+        with suppress(ArtifactError):  # on a disc that nobody can write to a finished curve is found all the same
+            store.begin()
+            CurveNote(recipe.to_json(), config.model_dump(mode="json"), used).write(note(recipe, config, store))
     experts = [_expert(one, config, store, runtime, executor, on_step) for one in asked]
     return learn(
         data, experts, config, recipe.relabel, recipe.validate,
@@ -57,6 +67,11 @@ def curve(
 def place(recipe: Recipe, config: ContinualConfig, store: Store) -> Path:
     """The folder of a curve, which holds a score for each step."""
     return store.place("continual", recipe, config.model_dump(mode="json"))
+
+
+def note(recipe: Recipe, config: ContinualConfig, store: Store) -> Path:
+    """Where the note of a curve lies."""
+    return store.folder / f"curve-{place(recipe, config, store).name.partition('-')[2]}.json"
 
 
 def finished(recipe: Recipe, config: ContinualConfig, store: Store, step: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import mean
@@ -11,7 +11,9 @@ from sre2l_core.errors import SRe2LError
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.notes import Note
 from sre2l_core.runs.parts import STAGE, Part
+from sre2l_core.runs.plan import plan_run
 from sre2l_core.runs.store import PARTS, Store
+from sre2l_core.runtime import Runtime
 from sre2l_core.stages.rows import rows_of_a_network
 
 
@@ -28,14 +30,25 @@ class Forecast:
     missing: int = 0
     measured: set[str] = field(default_factory=set)
     """Parts that it is judged by."""
+    tried: bool = False
+    """Whether some of it is judged by a trial on made-up images, because no part like it is there."""
 
 
-def forecast(recipes: Iterable[Recipe], store: Store) -> list[Forecast]:
+Trial = Callable[[Recipe], Mapping[str, tuple[float, float]]]
+"""A recipe -> of each kind of part, the seconds and bytes of making it."""
+
+
+def forecast(recipes: Iterable[Recipe], store: Store, trial: Trial = lambda recipe: {}) -> list[Forecast]:
     """What the runs need, kind by kind; kinds that none of them has are left out.
 
     Work is taken to grow with epochs, iterations, images per class and students, on the same data and networks.
+
+    Args:
+        recipes: the runs.
+        store: where they will lie; what like parts took there is what it judges by.
+        trial: asked where no part like a missing one was timed, once for runs that are alike.
     """
-    recipes, known = list(recipes), list(_measured(store))
+    recipes, known, tried = list(recipes), list(_measured(store)), set[object]()
     found = {kind: Forecast(kind) for kind in PARTS}
     places = {(kind, folder): recipe for recipe in recipes for kind, folder in _folders(recipe, store)}
     for (kind, folder), recipe in places.items():
@@ -44,13 +57,21 @@ def forecast(recipes: Iterable[Recipe], store: Store) -> list[Forecast]:
             so_far.there += 1
             continue
         like = [other for other in known if other.kind == kind and _alike(kind, other.recipe) == _alike(kind, recipe)]
+        if not like and (key := repr(_alike("score", recipe))) not in tried:
+            tried.add(key)
+            known += [_Measured(each, "", recipe, *cost) for each, cost in trial(recipe).items()]
+            like = [
+                other for other in known if other.kind == kind and _alike(kind, other.recipe) == _alike(kind, recipe)
+            ]
+        like = [other for other in like if other.name] or like
         so_far.missing += 1
-        so_far.measured |= {other.part.name for other in like}
+        so_far.measured |= {other.name for other in like if other.name}
+        so_far.tried |= any(not other.name for other in like)
         so_far.seconds = _plus(
             so_far.seconds, [other.seconds / _work(kind, other.recipe) for other in like], _work(kind, recipe)
         )
         so_far.bytes = _plus(
-            so_far.bytes, [other.part.bytes / _room(kind, other.recipe) for other in like], _room(kind, recipe)
+            so_far.bytes, [other.bytes / _room(kind, other.recipe) for other in like], _room(kind, recipe)
         )
     return [each for each in found.values() if each.there + each.missing]
 
@@ -58,9 +79,11 @@ def forecast(recipes: Iterable[Recipe], store: Store) -> list[Forecast]:
 @dataclass(frozen=True)
 class _Measured:
     kind: str
-    part: Part
+    name: str
+    """Of the part; empty where it was only tried."""
     recipe: Recipe
     seconds: float
+    bytes: float
 
 
 def _measured(store: Store) -> Iterator[_Measured]:
@@ -72,7 +95,7 @@ def _measured(store: Store) -> Iterator[_Measured]:
             for kind, name in note.parts.items():
                 part = Part(kind, name, store.folder / name)
                 if part.finished and STAGE[kind] in note.seconds:
-                    yield _Measured(kind, part, recipe, note.seconds[STAGE[kind]])
+                    yield _Measured(kind, name, recipe, note.seconds[STAGE[kind]], part.bytes)
 
 
 def seconds_of_parts(store: Store) -> dict[str, float]:
@@ -118,3 +141,11 @@ def _room(kind: str, recipe: Recipe) -> float:
 
 def _plus(so_far: float | None, rates: list[float], amount: float) -> float | None:
     return None if so_far is None or not rates else so_far + mean(rates) * amount
+
+
+def tried(recipe: Recipe, *, seconds: float = 2.0, runtime: Runtime | None = None) -> dict[str, tuple[float, float]]:
+    """Measure the stages of a recipe on made-up images, see `plan`; nothing where that cannot be done."""
+    with suppress(SRe2LError):
+        stages = {stage.stage: stage for stage in plan_run(recipe, seconds=seconds, runtime=runtime)}
+        return {kind: (3600 * stages[name].hours, stages[name].disk) for kind, name in STAGE.items()}
+    return {}

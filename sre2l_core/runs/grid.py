@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from sre2l_core import presets
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.presets import Recipe, repeated
-from sre2l_core.presets.recipe import word
+from sre2l_core.presets.recipe import NONE, word
 
 MOST_CELLS = 10_000
 MOST_SEEDS = 1000
@@ -126,3 +127,39 @@ def _check_seeds(seeds: Any, axes: Mapping[str, Any]) -> None:
         raise ConfigError(f"seeds must be a whole number within 1..{MOST_SEEDS} (got {seeds!r}).")
     if "validate.seeds" in axes:
         raise ConfigError("validate.seeds says how many students there are, and so does seeds: leave one of them out.")
+
+
+def parsed(text: str, recipe: Recipe) -> tuple[str, list[Any]]:
+    """`recover.alpha_bn=0,0.1,1` -> the name and its values, each as JSON has it, else as a word.
+
+    Raises:
+        ConfigError: for what is no assignment, or an unknown setting (names the nearest).
+    """
+    name, equals, values = text.partition("=")
+    known = recipe.settings()
+    if not equals:
+        raise ConfigError(f"expected STAGE.FIELD=VALUE,VALUE (got {text!r}).")
+    if name not in known:
+        raise unknown("setting", name, known)
+    try:
+        found: list[Any] = json.loads(f"[{values}]")
+    except ValueError:
+        found = [_read(part.strip()) for part in values.split(",") if part.strip()]
+    return name, [None if value == NONE and _is_optional(recipe, name) else value for value in found]
+
+
+def typed(value: Any) -> str:
+    """A plain value as `parsed` reads it."""
+    return NONE if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_optional(recipe: Recipe, name: str) -> bool:
+    stage, _, setting = name.partition(".")
+    return bool(setting) and NoneType in get_args(type(getattr(recipe, stage)).model_fields[setting].annotation)
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text.lower()) if text.lower() in ("true", "false") else json.loads(text)
+    except ValueError:
+        return text

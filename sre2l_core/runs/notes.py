@@ -1,4 +1,4 @@
-"""A note for each run of a store: what it asked for, where its parts lie, how long they took, why it failed."""
+"""What a store notes beside its artifacts: of each run, and of each curve of class-incremental learning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sre2l_core import storage
 from sre2l_core.errors import ArtifactError
@@ -17,9 +17,38 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Note:
-    """What is known of a run beside its parts."""
+class _Noted:
+    """A sealed JSON file of known entries."""
 
+    kind: ClassVar[str]
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        storage.write_json(path, {"kind": self.kind, "format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read it back; raises `ArtifactError` where it is damaged or was written by a newer version."""
+        try:
+            body = storage.read_json(path)
+        except ArtifactError:  # whose remedy would be to delete the whole store
+            raise ArtifactError(
+                f"{path} is damaged. Delete this file: the parts of the {cls.kind} are not lost."
+            ) from None
+        kind, number = body.pop("kind", None), body.pop("format", None)
+        if kind != cls.kind or number != FORMAT or body.keys() != {each.name for each in fields(cls)}:
+            raise ArtifactError(
+                f"{path} is no note of a {cls.kind} that this version reads (format {number!r}, expected {FORMAT}). "
+                f"Use the version that wrote it, or delete this file: the parts of the {cls.kind} are not lost."
+            )
+        return cls(**body)
+
+
+@dataclass(frozen=True)
+class Note(_Noted):
+    """What is known of a run beside its parts: what it asked for, how long they took, why it failed."""
+
+    kind: ClassVar[str] = "run"
     recipe: Mapping[str, Any]
     """Plain values by stage, see `Recipe.to_json`."""
     parts: Mapping[str, str]
@@ -29,24 +58,18 @@ class Note:
     failure: str = ""
     """Why the last attempt failed."""
 
-    def write(self, path: Path) -> None:
-        """Write it, whole or not at all."""
-        storage.write_json(path, {"kind": "run", "format": FORMAT, **asdict(self)})
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read it back; raises `ArtifactError` where it is damaged or was written by a newer version."""
-        try:
-            body = storage.read_json(path)
-        except ArtifactError:  # whose remedy would be to delete the whole store
-            raise ArtifactError(f"{path} is damaged. Delete this file: the parts of the run are not lost.") from None
-        kind, number = body.pop("kind", None), body.pop("format", None)
-        if kind != "run" or number != FORMAT or body.keys() != {each.name for each in fields(cls)}:
-            raise ArtifactError(
-                f"{path} is no note of a run that this version reads (format {number!r}, expected {FORMAT}). Use the "
-                "version that wrote it, or delete this file: the parts of the run are not lost."
-            )
-        return cls(**body)
+@dataclass(frozen=True)
+class CurveNote(_Noted):
+    """What a curve of class-incremental learning asked for, and which parts of runs it uses."""
+
+    kind: ClassVar[str] = "curve"
+    recipe: Mapping[str, Any]
+    """Plain values by stage, see `Recipe.to_json`."""
+    config: Mapping[str, Any]
+    """Of `continual.ContinualConfig`."""
+    parts: list[str]
+    """Names of the folders in the store that it is made from."""
 
 
 class Stopwatch:

@@ -29,6 +29,11 @@ class Part:
     folder: Path
 
     @property
+    def places(self) -> tuple[Path, ...]:
+        """The folders of artifacts that it consists of."""
+        return (self.folder,)
+
+    @property
     def there(self) -> bool:
         """Whether it was begun."""
         return self.folder.is_dir()
@@ -36,7 +41,7 @@ class Part:
     @property
     def finished(self) -> bool:
         """Whether it is there to its end."""
-        return (self.folder / storage.MANIFEST).exists()
+        return all((place / storage.MANIFEST).exists() for place in self.places)
 
     @cached_property
     def request(self) -> Mapping[str, Any]:
@@ -53,14 +58,20 @@ class Part:
         return size_of(self.folder)
 
     @property
+    def at_work(self) -> str:
+        """Who works there, in words; nothing where nobody does."""
+        return next(filter(None, map(storage.holder, self.places)), "")
+
+    @property
     def state(self) -> str:
         """In words."""
-        if at_work := storage.holder(self.folder):
+        if at_work := self.at_work:
             return at_work
         if not self.finished:
             return "unfinished"
         try:
-            storage.read_manifest(self.folder)
+            for place in self.places:
+                storage.read_manifest(place)
         except ArtifactError as error:
             return str(error)
         return "finished"
@@ -92,13 +103,52 @@ class Run:
         """Its accuracies, or how far it is."""
         if self.score is not None:
             return ", ".join(headline(self.score)) or "finished"
-        working = [part for part in self.parts if storage.holder(part.folder)]
+        working = [part for part in self.parts if part.at_work]
         missing = next((part for part in self.parts if not part.finished), None)
         if working:
             return f"{working[0].kind}: {working[0].state}"
         if self.failure:
             return f"failed: {self.failure}"
         return f"{self.parts[-1].state}" if missing is None else f"unfinished: no {missing.kind} yet"
+
+
+CURVE = "continual"
+"""What a part is that no run has: a curve of class-incremental learning."""
+
+
+@dataclass(frozen=True)
+class CurvePart(Part):
+    """A score for each step of a curve, each in a folder of its own."""
+
+    steps: int = 0
+    """How many there will be; 0 where no note says it."""
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Of all steps; without a note of those that are there."""
+        begun = len(list(self.folder.glob("step-*")))
+        return tuple(self.folder / f"step-{number}" for number in range(1, (self.steps or max(begun, 1)) + 1))
+
+
+@dataclass(frozen=True)
+class Curve(Run):
+    """A curve of class-incremental learning: its last part is a `CurvePart`."""
+
+    @cached_property
+    def score(self) -> Score | None:
+        """That of the last step."""
+        with suppress(ArtifactError):
+            return Score.load(self.parts[-1].places[-1]) if self.parts[-1].finished else None
+        return None
+
+    @property
+    def state(self) -> str:
+        """Its accuracies after the last step, or how far it is."""
+        if self.score is not None:
+            return ", ".join(headline(self.score)) or "finished"
+        places = self.parts[-1].places
+        done = sum((place / storage.MANIFEST).exists() for place in places)
+        return self.parts[-1].at_work or f"unfinished: {done} of {len(places)} steps"
 
 
 def headline(score: Score) -> list[str]:

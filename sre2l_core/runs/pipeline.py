@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,15 +16,17 @@ from sre2l_core.codecs import build_codec
 from sre2l_core.config import DataConfig
 from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError, refused
-from sre2l_core.events import CsvLog, Listener, ignore, tell_all
+from sre2l_core.events import CsvLog, Listener, StepEvent, ignore
 from sre2l_core.presets import Recipe
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, LiveLabels
-from sre2l_core.stages.recover import check_teacher, plan, recover
-from sre2l_core.stages.relabel import relabel
+from sre2l_core.stages.recover import check_teacher, plan
+from sre2l_core.stages.recover.stage import recovering
+from sre2l_core.stages.relabel import relabelling
 from sre2l_core.stages.rows import baselines
-from sre2l_core.stages.squeeze import squeeze
-from sre2l_core.stages.validate import validate
+from sre2l_core.stages.squeeze import squeezing
+from sre2l_core.stages.validate import validating
+from sre2l_core.steps import drive, observed, stepwise
 
 LOG = "log.csv"
 
@@ -104,6 +106,34 @@ def check(recipe: Recipe, spec: DatasetSpec) -> None:
         build_codec(recipe.relabel.codec, **recipe.relabel.codec_options).bytes_per_row(spec.num_classes)
 
 
+@stepwise
+def running(
+    recipe: Recipe,
+    out: str | Path | Places,
+    *,
+    runtime: Runtime | None = None,
+    wait: bool = False,
+    executor: Executor | None = None,
+    say: Callable[[str], object] = lambda line: None,
+) -> Generator[StepEvent, None, Outcome]:
+    """The steps of `run`: those of each stage in turn, and at the end what they made."""
+    recipe.check()
+    to, runtime = out if isinstance(out, Places) else Places.in_folder(Path(out)), runtime or Runtime.auto()
+    data = load_data(recipe.data, say, to.log.parent)
+    spec = data.spec
+    check(recipe, spec)
+    say(
+        f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
+    )
+    # What is finished is only read, for it may lie on a disc that nobody can write to; runs that share folders meet
+    # where they claim them.
+    own = not isinstance(out, Places) and not to.finished(recipe)
+    with storage.held(to.log.parent, wait=wait) if own else nullcontext():
+        made = yield from observed(_stages(recipe, data, to, runtime, wait, executor, say), CsvLog(to.log))
+    assert made is not None  # all stages were asked for
+    return made
+
+
 def run(
     recipe: Recipe,
     out: str | Path | Places,
@@ -127,75 +157,71 @@ def run(
         on_step: called with every stage's events.
         say: called with a line of text after each stage.
     """
-    recipe.check()
-    to, runtime = out if isinstance(out, Places) else Places.in_folder(Path(out)), runtime or Runtime.auto()
-    data = load_data(recipe.data, say, to.log.parent)
-    spec = data.spec
-    check(recipe, spec)
-    say(
-        f"{spec.name}: {len(data.train)} + {len(data.val)} images, {spec.num_classes} classes, {spec.resolution} pixels"
-    )
-    # What is finished is only read, for it may lie on a disc that nobody can write to; runs that share folders meet
-    # where they claim them.
-    own = not isinstance(out, Places) and not to.finished(recipe)
-    with storage.held(to.log.parent, wait=wait) if own else nullcontext():
-        return _run_stages(recipe, data, to, runtime, wait, executor, tell_all(on_step, CsvLog(to.log)), say)
+    return drive(running(recipe, out, runtime=runtime, wait=wait, executor=executor, say=say), on_step)
 
 
-def run_images(
+@stepwise
+def running_up_to(
+    stage: str,
     recipe: Recipe,
     to: Places,
     *,
     runtime: Runtime | None = None,
     wait: bool = False,
     executor: Executor | None = None,
-    on_step: Listener = ignore,
     say: Callable[[str], object] = lambda line: None,
-) -> CondensedSet:
-    """Squeeze and recover, for who looks at images only; `run` goes on from there. Arguments are those of `run`."""
+) -> Generator[StepEvent, None, Outcome | None]:
+    """The steps of a run up to a stage, such as `recover` where only images are looked at; `running` goes on from there."""
     recipe.check()
-    data = load_data(recipe.data, say, to.log.parent)
+    data, runtime = load_data(recipe.data, say, to.log.parent), runtime or Runtime.auto()
     check(recipe, data.spec)
-    on_step = tell_all(on_step, CsvLog(to.log))
-    return _make_images(recipe, data, to, runtime or Runtime.auto(), wait, executor, on_step, say)[1]
+    steps = _stages(recipe, data, to, runtime, wait, executor, say, until=stage)
+    return (yield from observed(steps, CsvLog(to.log)))
 
 
-def _make_images(
+def make_up_to(stage: str, recipe: Recipe, to: Places, *, runtime: Runtime, on_step: Listener = ignore) -> None:
+    """Make what a stage of a run makes, and all before it that is not there yet; nothing is logged.
+
+    Args:
+        stage: `squeeze`, `recover`, `relabel` or `validate`.
+        recipe: settings of all stages.
+        to: where the parts lie.
+        runtime: device and precision.
+        on_step: called with every stage's events.
+    """
+    data = load_data(recipe.data)
+    drive(_stages(recipe, data, to, runtime, False, None, lambda line: None, until=stage), on_step)
+
+
+def _stages(
     recipe: Recipe,
     data: Dataset,
     to: Places,
     runtime: Runtime,
     wait: bool,
     executor: Executor | None,
-    on_step: Listener,
     say: Callable[[str], object],
-) -> tuple[Teacher, CondensedSet]:
-    options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step}
-    teacher = squeeze(data, recipe.squeeze, out=to.teacher, **options)
+    until: str = "validate",
+) -> Generator[StepEvent, None, Outcome | None]:
+    """The steps of the stages up to that one; None where that is not the last."""
+    options: dict[str, Any] = {"runtime": runtime, "wait": wait}
+    teacher = yield from squeezing(data, recipe.squeeze, out=to.teacher, **options)
+    options["executor"] = executor
     say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
-    condensed = recover(teacher, recipe.recover, out=to.condensed, data=data, executor=executor, **options)
+    if until == "squeeze":
+        return None
+    condensed = yield from recovering(teacher, recipe.recover, out=to.condensed, data=data, **options)
     say(f"condensed set: {len(condensed)} images, {condensed.ipc} a class")
-    return teacher, condensed
-
-
-def _run_stages(
-    recipe: Recipe,
-    data: Dataset,
-    to: Places,
-    runtime: Runtime,
-    wait: bool,
-    executor: Executor | None,
-    on_step: Listener,
-    say: Callable[[str], object],
-) -> Outcome:
-    options: dict[str, Any] = {"runtime": runtime, "wait": wait, "on_step": on_step, "executor": executor}
-    teacher, condensed = _make_images(recipe, data, to, runtime, wait, executor, on_step, say)
+    if until == "recover":
+        return None
     labels: LabelSource
     if recipe.store_labels:
-        labels = relabel(teacher, condensed, recipe.relabel, out=to.labels, **options)
+        labels = yield from relabelling(teacher, condensed, recipe.relabel, out=to.labels, **options)
         say(f"soft labels: {len(labels.shards)} views of every image")
     else:
         labels = LiveLabels(teacher, condensed, recipe.relabel, runtime=runtime)
         say("soft labels: made on the fly")
-    score = validate(condensed, labels, data, recipe.validate, teacher=teacher, out=to.score, **options)
+    if until == "relabel":
+        return None
+    score = yield from validating(condensed, labels, data, recipe.validate, teacher=teacher, out=to.score, **options)
     return Outcome(data, teacher, condensed, labels, score)

@@ -12,9 +12,8 @@ from sre2l_core import storage
 from sre2l_core.errors import ArtifactError, refused
 from sre2l_core.files import size_of
 from sre2l_core.manifests import few, strangers
-from sre2l_core.runs.listing import DELETED, Listing
-from sre2l_core.runs.parts import Part, Run
-from sre2l_core.runs.store import PARTS
+from sre2l_core.runs.listing import DELETED, KINDS, Listing
+from sre2l_core.runs.parts import CURVE, Part, Run
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def planned(listing: Listing, names: Iterable[str] = (), *, prune: bool = False)
             parts |= {part.name: part for part in (found, *listing.made_from(found))}
         else:
             runs[found.name] = found
-            own = [part for part in found.parts if part.kind == "score" or not listing.is_store]
+            own = [part for part in found.parts if part.kind in ("score", CURVE) or not listing.is_store]
             parts |= {part.name: part for part in own if part.name in listing.parts}
     if not listing.is_store:  # a run folder is a run as long as anything is left in it
         runs = {name: run for name, run in runs.items() if all(part.name in parts for part in run.parts if part.there)}
@@ -67,7 +66,7 @@ def planned(listing: Listing, names: Iterable[str] = (), *, prune: bool = False)
     if prune:
         parts |= {part.name: part for part in listing.unneeded(runs)}
         files |= set(listing.strays())
-    order = sorted(parts.values(), key=lambda part: (-PARTS.index(part.kind), part.name))
+    order = sorted(parts.values(), key=lambda part: (-KINDS.index(part.kind), part.name))
     return Removal(tuple(sorted(runs)), tuple(order), tuple(sorted(files)))
 
 
@@ -88,8 +87,9 @@ def remove(folder: Path, names: Iterable[str] = (), *, prune: bool = False, expe
     first = planned(listing, chosen, prune=prune)
     with ExitStack() as locks:
         owners = {folder} if listing.is_store else {part.folder.parent for part in first.parts}
-        under_way = [p for name in first.runs for p in listing.runs[name].parts if p.there and not p.finished]
-        parts = dict.fromkeys(part.folder for part in (*first.parts, *under_way))
+        runs = {**listing.runs, **listing.curves}
+        under_way = [p for name in first.runs for p in runs[name].parts if p.there and not p.finished]
+        parts = dict.fromkeys(place for part in (*first.parts, *under_way) for place in part.places if place.is_dir())
         for place in (*sorted(owners), *parts):
             _check_own(place, folder)
             locks.enter_context(storage.held(place))
@@ -113,14 +113,15 @@ def _check_own(place: Path, folder: Path) -> None:
 
 def _check_no_strangers(part: Part) -> None:
     """Raise `ArtifactError` where a finished part holds files that nobody here wrote."""
-    try:
-        own = storage.read_manifest(part.folder)["files"]
-    except ArtifactError:  # unfinished or damaged: to delete it is the remedy
-        return
-    if found := strangers(part.folder, own):
-        raise ArtifactError(
-            f"{part.folder} holds what is not its own: {few(found)}. Nothing was deleted: move that away first."
-        )
+    for place in part.places:
+        try:
+            own = storage.read_manifest(place)["files"]
+        except ArtifactError:  # unfinished or damaged: to delete it is the remedy
+            continue
+        if found := strangers(place, own):
+            raise ArtifactError(
+                f"{place} holds what is not its own: {few(found)}. Nothing was deleted: move that away first."
+            )
 
 
 def _delete(path: Path) -> None:

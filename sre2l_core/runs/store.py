@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 from sre2l_core import storage
 from sre2l_core.errors import ArtifactError, InUseError, SRe2LError, came
-from sre2l_core.events import Listener, ignore, tell_all
+from sre2l_core.events import Listener, StepEvent, ignore
 from sre2l_core.presets.recipe import CLASSES, Recipe
 from sre2l_core.runs.notes import Note, Stopwatch
-from sre2l_core.runs.pipeline import Places, run, run_images
+from sre2l_core.runs.pipeline import Places, running, running_up_to
 from sre2l_core.runtime import Runtime
+from sre2l_core.steps import drive, observed, stepwise
 
 MARK = "store.json"
 FORMAT = 1
@@ -103,44 +104,70 @@ class Store:
 
         With `images_only` teacher and images are enough; the run, unfinished then, goes on from them when asked for.
         """
+        how: dict[str, Any] = {"wait": wait, "executor": executor, "say": say, "images_only": images_only}
+        steps = self.making(recipe, runtime=runtime, **how)
+        try:
+            return drive(steps, on_step)
+        except SRe2LError as error:  # may be the listener's, of which the steps know nothing
+            with suppress(ArtifactError):
+                self.write_note(recipe, failure=_reason(error))
+            raise
+
+    @stepwise
+    def making(
+        self,
+        recipe: Recipe,
+        *,
+        runtime: Runtime | None = None,
+        wait: bool = False,
+        executor: Executor | None = None,
+        say: Callable[[str], object] = lambda line: None,
+        images_only: bool = False,
+    ) -> Generator[StepEvent, None, Places]:
+        """The steps of `make`."""
         places, watch = self.places(recipe), Stopwatch()
         if images_only and (places.condensed / storage.MANIFEST).exists():
             return places
         if self.finished(recipe):
             if not self.note(recipe).exists():
                 with suppress(ArtifactError):  # on a disc that nobody can write to
-                    self._write_note(recipe)
+                    self.write_note(recipe)
             return places
-        self._write_note(recipe, wait=wait)
-        failure, make = "", run_images if images_only else run
+        self.write_note(recipe, wait=wait)
+        failure = ""
         try:
-            make(
-                recipe, places, runtime=runtime, wait=wait, executor=executor, on_step=tell_all(watch, on_step), say=say
-            )
+            how: dict[str, Any] = {"runtime": runtime, "wait": wait, "executor": executor, "say": say}
+            if images_only:
+                yield from observed(running_up_to("recover", recipe, places, **how), watch)
+            else:
+                yield from observed(running(recipe, places, **how), watch)
         except SRe2LError as error:
-            failure = "" if isinstance(error, InUseError) else str(error)
+            failure = _reason(error)
             raise
         finally:
             with suppress(ArtifactError):  # what happened to the run itself matters more
-                self._write_note(recipe, watch.seconds, failure)
+                self.write_note(recipe, watch.seconds, failure)
         return places
 
-    def begin(self, *, wait: bool = False) -> None:
-        """Make the folder a store, if it is none yet."""
-        if not (self.folder / MARK).exists():
-            with storage.held(self.folder, wait=wait):
-                storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
-
-    def _write_note(
+    def write_note(
         self, recipe: Recipe, seconds: Mapping[str, float] | None = None, failure: str = "", *, wait: bool = False
     ) -> None:
         """Say what the run asks for, before it begins; how long it took and why it failed are added when it ends."""
         path, places = self.note(recipe), self.places(recipe)
-        self.begin(wait=wait)
         with storage.held(self.folder, wait=wait):  # several processes may write into one store
+            self._mark()
             spent = Counter(Note.read(path).seconds if path.exists() else {})
             parts = {name: getattr(places, name).name for name in PARTS if name != "labels" or recipe.store_labels}
             Note(recipe.to_json(), parts, dict(spent + Counter(seconds or {})), failure).write(path)
+
+    def begin(self) -> None:
+        """Make the folder a store, so that other things of a store may be written there before the first run."""
+        with storage.held(self.folder, wait=True):
+            self._mark()
+
+    def _mark(self) -> None:
+        if not (self.folder / MARK).exists():
+            storage.write_json(self.folder / MARK, {"kind": "store of runs", "format": FORMAT})
 
     def _check_format(self) -> None:
         try:
@@ -154,6 +181,11 @@ class Store:
                 f"{self.folder} is a store of format {came(found)}, this version knows {FORMAT}: it was written by a "
                 "newer one. Update the package, or choose another --out."
             )
+
+
+def _reason(error: SRe2LError) -> str:
+    """Why a run failed; nothing where another process works on it."""
+    return "" if isinstance(error, InUseError) else str(error)
 
 
 def key_of(*parts: Any) -> str:

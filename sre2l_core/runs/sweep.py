@@ -6,17 +6,22 @@ print(table.to_markdown())
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sre2l_core.artifacts import Score
 from sre2l_core.data import DatasetSpec
+from sre2l_core.data.split import Holdout
 from sre2l_core.errors import ConfigError, InUseError, SRe2LError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.presets import Recipe
 from sre2l_core.runs import pipeline
+from sre2l_core.runs.by_workers import Workshop
 from sre2l_core.runs.grid import Cell, cells
 from sre2l_core.runs.store import Store
 from sre2l_core.runs.sweep_table import SweepRow, SweepTable
@@ -31,13 +36,15 @@ def sweep(
     zipped: bool = False,
     store: Store | str | Path = "runs/sweep",
     runtime: Runtime | None = None,
+    executor: Executor | None = None,
     on_step: Listener = ignore,
     say: Callable[[str], object] = lambda line: None,
 ) -> SweepTable:
     """Make the runs of a grid that are not in the store yet, and compare all of them; calling again continues.
 
     To choose settings without looking at the test images, hold out a part of the training images: begin with
-    `presets.get("digits").but(data={"holdout": 0.2})`. The table says who judged.
+    `presets.get("digits").but(data={"holdout": 0.2})`. The table says who judged, and `verdict` has the test images
+    judge what was chosen.
 
     Args:
         base: a preset or a recipe; what the grid does not name stays as it is there.
@@ -47,7 +54,9 @@ def sweep(
         zipped: first values together, second values together and so on, instead of each with each.
         store: where the runs lie; other sweeps and tables of the paper may lie there too, and may write there now.
         runtime: device and precision; the best there is by default.
-        on_step: called with every stage's events.
+        executor: whose workers make the runs, teachers too, a part of a run each; see `work.Workers`. The same bytes
+            come out as without one, where this process uses as many threads as each of them does.
+        on_step: called with every stage's events, with an executor after every part.
         say: called with a line for each run.
 
     Returns:
@@ -55,33 +64,120 @@ def sweep(
 
     Raises:
         ConfigError: for a grid that is none, or settings that do not fit one another; before the first run.
+        WorkError: if the executor is broken; what was finished is kept.
         SRe2LError: the first run's, if not one of them gave a value.
     """
     made, place = cells(base, grid, seeds=seeds, zipped=zipped), store if isinstance(store, Store) else Store(store)
     check(made, place)
-    failures: dict[Path, SRe2LError] = {}
+    return table_of(made, place, make(made, place, runtime=runtime, executor=executor, on_step=on_step, say=say))
+
+
+def verdict(
+    base: Recipe,
+    settings: Sequence[Mapping[str, Any]],
+    *,
+    seeds: int | None = None,
+    store: Store | str | Path = "runs/sweep",
+    runtime: Runtime | None = None,
+    executor: Executor | None = None,
+    on_step: Listener = ignore,
+    say: Callable[[str], object] = lambda line: None,
+) -> SweepTable:
+    """What settings that were chosen on held-out images are worth: trained on all training images, judged on the test.
+
+    Args:
+        base: the recipe that was tuned; its holdout chose.
+        settings: of each row, the same fields in all of them; the first is what the others are compared with.
+        seeds: see `sweep`.
+        store: see `sweep`.
+        runtime: see `sweep`.
+        executor: see `sweep`.
+        on_step: see `sweep`.
+        say: see `sweep`.
+
+    Raises:
+        ConfigError: if nothing was held out: then the test images have chosen already.
+    """
+    if not base.data.holdout:
+        raise ConfigError(
+            "nothing was held out, so the test images have chosen already and cannot judge any more: tune with "
+            "data.holdout = 0.2 (--holdout 0.2)."
+        )
+    rows = [*{json.dumps(dict(row), sort_keys=True): row for row in settings}.values()]
+    grid = {name: [row[name] for row in rows] for name in rows[0] if not name.startswith("data.holdout")}
+    table = sweep(
+        base.but(data={"holdout": 0.0}), grid, zipped=True, seeds=seeds, store=store, runtime=runtime,
+        executor=executor, on_step=on_step, say=say,
+    )  # fmt: skip
+    return replace(table, chosen_on=str(Holdout(base.data.holdout, base.data.holdout_seed)))
+
+
+def make(
+    made: Sequence[Cell],
+    store: Store,
+    *,
+    runtime: Runtime | None = None,
+    executor: Executor | None = None,
+    on_step: Listener = ignore,
+    say: Callable[[str], object] = lambda line: None,
+) -> dict[Path, SRe2LError]:
+    """Make what the cells lack; note of each run that has no end -> why. Arguments are those of `sweep`."""
     todo = [(cell, recipe) for cell in made for recipe in cell.recipes]
-    count, total = 0, len(todo)
+    told = _Told(todo, store, say)
+    if executor is None:
+        return _one_by_one(todo, store, runtime, on_step, told)
+    for _, recipe in todo:
+        if store.finished(recipe):
+            store.make(recipe)  # a run without a note gets one
+            told(recipe, "found")
+    shop = Workshop(
+        store, executor, runtime=runtime or Runtime.auto(), on_step=on_step, done=partial(told, what="made")
+    )
+    failures = shop.make([recipe for _, recipe in todo])
+    for _, recipe in todo:
+        failed = failures.get(store.note(recipe))
+        told(recipe, "found" if failed is None else f"failed: {failed}")  # somebody else has made it meanwhile
+    return failures
+
+
+class _Told:
+    """Says a line for each run, once."""
+
+    def __init__(self, todo: Sequence[tuple[Cell, Recipe]], store: Store, say: Callable[[str], object]) -> None:
+        self._left = {store.note(recipe): cell for cell, recipe in todo}
+        self._total, self._store, self.say = len(self._left), store, say
+
+    def __call__(self, recipe: Recipe, what: str) -> None:
+        cell = self._left.pop(self._store.note(recipe), None)
+        if cell is not None:
+            count = self._total - len(self._left)
+            self.say(f"{count}/{self._total}  {cell.name}, seed {recipe.validate.seed}: {what}")
+
+
+def _one_by_one(
+    todo: list[tuple[Cell, Recipe]], store: Store, runtime: Runtime | None, on_step: Listener, told: _Told
+) -> dict[Path, SRe2LError]:
+    """Make the runs in this process; what somebody else makes is left for later, and waited for at the end."""
+    failures: dict[Path, SRe2LError] = {}
     while todo:
         busy: list[tuple[Cell, Recipe]] = []
         for cell, recipe in todo:
-            make = partial(place.make, recipe, runtime=runtime, on_step=on_step)
-            told = "found" if place.finished(recipe) else "made"
+            work = partial(store.make, recipe, runtime=runtime, on_step=on_step)
+            what = "found" if store.finished(recipe) else "made"
             try:
                 try:
-                    make()
+                    work()
                 except InUseError as error:
                     if len(busy) < len(todo) - 1:  # somebody else makes it: meanwhile the others
                         busy.append((cell, recipe))
                         continue
-                    say(f"waiting: {error}")
-                    make(wait=True)
+                    told.say(f"waiting: {error}")
+                    work(wait=True)
             except SRe2LError as error:
-                failures[place.note(recipe)], told = error, f"failed: {error}"
-            count += 1
-            say(f"{count}/{total}  {cell.name}, seed {recipe.validate.seed}: {told}")
+                failures[store.note(recipe)], what = error, f"failed: {error}"
+            told(recipe, what)
         todo = busy
-    return table_of(made, place, failures)
+    return failures
 
 
 def check(made: Sequence[Cell], store: Store) -> None:

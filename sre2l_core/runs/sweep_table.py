@@ -67,6 +67,20 @@ class SweepTable:
     """The rows of a sweep, in the order of its grid; each is compared with the first of its student."""
 
     rows: tuple[SweepRow, ...]
+    chosen_on: str = ""
+    """The images that chose these settings, in words; empty where nothing is said to be chosen."""
+
+    @property
+    def best(self) -> SweepRow:
+        """The row of the largest mean; raises `ConfigError` where no row has a value."""
+        rows = [row for row in self.rows if row.mean is not None]
+        if not rows:
+            raise ConfigError("no row of the table has a value yet: nothing can be chosen.")
+        return max(rows, key=lambda row: row.mean or 0.0)
+
+    def first_and_best(self) -> list[Mapping[str, Any]]:
+        """The settings of the first row and of the best."""
+        return [self.rows[0].settings, self.best.settings]
 
     def difference(self, row: SweepRow) -> Difference | None:
         """Of a row less the first row with the same student; None for that one itself."""
@@ -114,11 +128,15 @@ class SweepTable:
     def caption(self) -> str:
         """What the numbers are, and who judged."""
         judges = list(dict.fromkeys(row.judge for row in self.rows if row.judge))
+        chose = ""
+        if self.chosen_on:
+            chose = f"Chosen on {self.chosen_on}; the students of this table learnt from all training images. "
         judged = f"Judged on {' or '.join(judges)}. " if judges else ""
-        warning = f"{_ON_THEM} " if TEST_IMAGES in judges else ""
+        warning = f"{_ON_THEM} " if TEST_IMAGES in judges and not self.chosen_on else ""
         return (
             f"Top-1 (%) of students of condensed images with soft labels: mean ± standard deviation over n seeds. "
-            f"{judged}{warning}Differences are of pairs with the same seed, with their 95 % interval (Student's t); an "
+            f"{chose}{judged}{warning}Differences are of pairs with the same seed, with their 95 % interval "
+            "(Student's t); an "
             "interval holds for one comparison, not for the best of many."
         )
 

@@ -8,11 +8,13 @@ from sre2l_core.widgets.base.controls import control
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.bounds import BoundsPanel
 from sre2l_core.widgets.embedding import EmbeddingPanel
+from sre2l_core.widgets.explorer import Explorer
 from sre2l_core.widgets.pipeline import PipelinePanel
 from sre2l_core.widgets.recover import RecoverStudio
 from sre2l_core.widgets.relabel import RelabelPanel
 from sre2l_core.widgets.short_recovery import ShortRecovery
 from sre2l_core.widgets.side_by_side import SideBySide
+from sre2l_core.widgets.small_multiples import SmallMultiples
 from sre2l_core.widgets.squeeze import SqueezePanel
 from sre2l_core.widgets.studio import Studio
 from sre2l_core.widgets.validate import ValidatePanel
@@ -20,12 +22,14 @@ from sre2l_core.widgets.validate import ValidatePanel
 __all__ = [
     "BoundsPanel",
     "EmbeddingPanel",
+    "Explorer",
     "LivePanel",
     "PipelinePanel",
     "RecoverStudio",
     "RelabelPanel",
     "ShortRecovery",
     "SideBySide",
+    "SmallMultiples",
     "SqueezePanel",
     "Studio",
     "ValidatePanel",

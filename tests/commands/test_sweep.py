@@ -31,7 +31,8 @@ def test_from_plan_to_table(tmp_path, capsys):
     line = [*SMALL, "--seeds", "2", "--out", out]
     told = shown(capsys, *line, "--dry-run")
     assert "recover.alpha_bn = 0.1, recover.crop_scale = 0.5 1.0: 0 of 2 runs finished" in told
-    assert "score 0 of 8; none like the rest was timed here" in told
+    assert "score 0 of 8; the rest: about" in told
+    assert told.count("for one worker, tried now on made-up images") == 4
     assert not out.exists()
     told = shown(capsys, *line)
     assert "8/8 recover.alpha_bn = 0.1, recover.crop_scale = 0.5 1.0, seed 1: made" in told
@@ -46,6 +47,12 @@ def test_from_plan_to_table(tmp_path, capsys):
     told = shown(capsys, *line, "--set", "recover.ipc=2,4", "--dry-run")
     assert "condensed 8 of 16; the rest: about" in told
     assert "judged by 8 like it" in told
+    told = shown(capsys, *line, "--workers", "1", "--judge")
+    assert "Chosen on 40 % of the training images, held out with seed 0; the students of this table learnt" in told
+    assert "Judged on the validation images." in told
+    judged = list(csv.DictReader((out / "sweep-judged.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["judged on"] for row in judged} == {"the validation images"}
+    assert len(judged) in (1, 2)  # one, where the first cell is the best
 
 
 def test_the_example_in_a_file_is_a_sweep():
@@ -144,12 +151,14 @@ def test_nonsense_in_a_file(text, tmp_path, capsys):
         (["nowhere.toml"], "nowhere.toml cannot be read as TOML (No such file or directory). See examples/sweep.toml"),
         (["."], "cannot be read as TOML (Is a directory)"),
         ([], "a sweep needs settings"),
-        (["--set", "recover.alpha_bn"], "--set takes STAGE.FIELD=VALUE,VALUE (got 'recover.alpha_bn')"),
+        (["--set", "recover.alpha_bn"], "expected STAGE.FIELD=VALUE,VALUE (got 'recover.alpha_bn')"),
         (["--set", "recover.alpha_nb=1,2"], "Did you mean 'recover.alpha_bn'?"),
         (["--set", "recover.alpha_bn=1,two"], "RecoverConfig.alpha_bn"),
         (["--set", "recover.steps=1,2", "--seeds", "0"], "seeds must be a whole number"),
         (["--set", "recover.steps=1,2", "--holdout", "1"], "DataConfig.holdout"),
         (["--set", "recover.steps=1,2", "--preset", "digitz"], "unknown preset 'digitz'"),
+        (["--set", "recover.steps=1,2", "--judge"], "--judge needs --holdout"),
+        (["--set", "recover.steps=1,2", "--workers", "0"], "--workers must be within 1.."),
     ],
 )
 def test_nonsense_in_options(words, told, tmp_path, capsys):

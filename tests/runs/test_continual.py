@@ -5,11 +5,15 @@ import torch
 
 from sre2l_core import presets
 from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.commands.runs import listed
 from sre2l_core.continual import ContinualConfig, arrivals
 from sre2l_core.errors import ConfigError
 from sre2l_core.presets.recipe import smoke
 from sre2l_core.runs import continual
+from sre2l_core.runs.listing import Listing
+from sre2l_core.runs.parts import Curve
 from sre2l_core.runs.pipeline import load_data
+from sre2l_core.runs.removal import planned, remove
 from sre2l_core.runs.store import Store
 
 RECIPE = smoke(presets.get("digits")).but(
@@ -107,3 +111,49 @@ def test_both_settings_agree_where_all_classes_arrive_at_once(tmp_path, cpu):
     images = [CondensedSet.load(path).images for path in tmp_path.glob("condensed-*")]
     assert all(torch.equal(images[0], other) for other in images[1:])
     assert curves[0][0].score.last == curves[1][0].score.last
+
+
+def test_the_listing_knows_curves_what_they_need_and_what_goes_with_them(tmp_path, cpu):
+    store = Store(tmp_path)
+    continual.curve(RECIPE, TWO, store, runtime=cpu)
+    continual.curve(RECIPE, TWO.but(leak_free=True), store, runtime=cpu)
+    listing = Listing(tmp_path)
+    names = {config: continual.place(RECIPE, config, store).name for config in (TWO, TWO.but(leak_free=True))}
+    assert set(listing.curves) == set(names.values())
+    curve = listing.curves[names[TWO]]
+    assert curve.settings["continual.steps"] == 2
+    assert curve.state.endswith("%, n = 1")
+    assert listing.unneeded() == []
+    assert listing.strays() == []
+    (teacher,) = [part for part in curve.parts if part.kind == "teacher"]
+    assert curve.parts[-1] in listing.made_from(teacher)
+    assert curve in listing.runs_with(teacher)
+    leak_free = listing.curves[names[TWO.but(leak_free=True)]]
+    assert len([part for part in leak_free.parts if part.kind == "teacher"]) == 2
+    lines = "\n".join(listed(listing))
+    assert f"{curve.name}, memory = condensed, steps = 2, leak_free = False, seed = 0: " in lines
+    removal = planned(listing, [teacher.name])
+    assert curve.name in removal.runs
+    assert leak_free.name not in removal.runs
+    remove(tmp_path, [curve.name])
+    left = Listing(tmp_path)
+    assert set(left.curves) == {leak_free.name}
+    assert not (tmp_path / curve.name).exists()
+    assert teacher.name in left.parts
+
+
+def test_a_curve_half_made_without_a_note_or_with_a_damaged_one_is_listed(tmp_path, cpu):
+    store = Store(tmp_path)
+    continual.curve(RECIPE, TWO, store, runtime=cpu)
+    place, noted = continual.place(RECIPE, TWO, store), continual.note(RECIPE, TWO, store)
+    (place / "step-2" / "artifact.json").unlink()
+    assert Listing(tmp_path).curves[place.name].state == "unfinished: 1 of 2 steps"
+    noted.write_text("{")
+    listing = Listing(tmp_path)
+    assert "is damaged. Delete this file" in listing.notes[0]
+    assert listing.curves[place.name].settings == {}
+    noted.unlink()
+    listing = Listing(tmp_path)
+    assert listing.curves[place.name].state == "unfinished: 1 of 2 steps"
+    assert listing.unneeded() == []
+    assert isinstance(listing.find(place.name[:14]), Curve)

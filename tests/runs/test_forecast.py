@@ -3,7 +3,7 @@
 import pytest
 from small_runs import BASE, SPARSE, WARM
 
-from sre2l_core.runs.forecast import forecast
+from sre2l_core.runs.forecast import forecast, tried
 from sre2l_core.runs.notes import Note
 from sre2l_core.runs.store import Store
 
@@ -66,3 +66,29 @@ def test_notes_that_cannot_be_read_judge_nothing(store):
     for path in store.folder.glob("run-*.json"):
         path.write_text("{")
     assert by_kind([BASE.but(recover={"steps": 9})], store)["condensed"].seconds is None
+
+
+def test_what_was_never_timed_is_tried_once_and_what_was_timed_is_not(store):
+    asked = []
+
+    def trial(recipe):
+        asked.append(recipe)
+        return {"teacher": (4.0, 100.0), "condensed": (6.0, 200.0), "labels": (1.0, 10.0), "score": (2.0, 50.0)}
+
+    other = BASE.but(squeeze={"backbone": "resnet10", "backbone_options": {"width": 4}})
+    twice = other.but(recover={"steps": 2 * other.recover.steps})
+    found = {part.kind: part for part in forecast([BASE, other, twice], store, trial)}
+    assert len(asked) == 1
+    assert (found["teacher"].seconds, found["teacher"].tried, found["teacher"].measured) == (4.0, True, set())
+    assert found["condensed"].seconds == 9.0  # the longer one was tried; the other takes half of that
+    assert found["score"].bytes > 0
+    found = {part.kind: part for part in forecast([BASE.but(recover={"steps": 9})], store, trial)}
+    assert len(asked) == 1
+    assert not found["condensed"].tried
+
+
+def test_a_trial_measures_on_made_up_images_and_says_nothing_where_it_cannot(cpu, tmp_path):
+    found = tried(BASE, seconds=0.01, runtime=cpu)
+    assert set(found) == {"teacher", "condensed", "labels", "score"}
+    assert all(seconds > 0 and size > 0 for seconds, size in found.values())
+    assert tried(BASE.but(data={"data": "folder", "data_root": tmp_path / "nowhere"}), runtime=cpu) == {}

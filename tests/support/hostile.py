@@ -78,8 +78,18 @@ class World:
             widgets.PipelinePanel(recipe, data=self.data, **to),
             widgets.Studio(teacher, self.data, recipe, per_class=2, folder=folder, **to),
             widgets.ShortRecovery(teacher, recipe.recover, steps=4, **to),
+            widgets.SmallMultiples(teacher, recipe.recover.but(steps=4), {"crop": ["none", "resized"]}, **to),
+            widgets.Explorer(self.runs(), **to),
         ]
         return {type(panel).__name__: panel for panel in made}
+
+    def runs(self) -> Path:
+        """A store of one run; a second one failed with a message of these names."""
+        store = Store(self.place / "runs")
+        alone = self.recipe.but(validate={"against": (), "hard_labels": False})
+        store.make(alone, runtime=self.runtime)
+        store.write_note(alone.but(recover={"alpha_bn": 0.5}), failure=" ".join((*CLASSES, SCRIPT)))
+        return store.folder
 
     def figures(self) -> dict[str, Figure]:
         """Every figure of `figures.plots`."""

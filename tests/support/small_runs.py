@@ -1,7 +1,8 @@
-"""A store of three small runs, made once, for all who look at stores; and the names of these runs."""
+"""A store of three small runs, made once, for all who look at stores, and one of thousands; the names of runs."""
 
 import shutil
 
+import many_runs
 import pytest
 
 from sre2l_core import presets
@@ -20,6 +21,12 @@ def three_runs(tmp_path_factory, cpu):
     for recipe in (BASE, WARM, SPARSE):
         Store(folder).make(recipe, runtime=cpu)
     return folder
+
+
+@pytest.fixture(scope="session")
+def thousands(tmp_path_factory):
+    """A store of three thousand runs that nobody computed; to be read only."""
+    return many_runs.write(tmp_path_factory.mktemp("thousands") / "store", 3000)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""Two recoveries in step, from the same noise: what one setting does (Figure 3)."""
+"""Several recoveries in step, from the same noise: what one setting does (Figure 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sre2l_core.events import StepEvent
@@ -11,16 +11,20 @@ from sre2l_core.stages.recover.loop import Recovery
 SIDES = ("left", "right")
 
 
-class Pair:
-    """Steps two recoveries together; metrics carry the side's name, as in `left r_bn`."""
+class Together:
+    """Steps recoveries together; metrics carry the name of theirs, as in `left r_bn`.
 
-    def __init__(self, left: Recovery, right: Recovery) -> None:
-        self.left, self.right = left, right
+    Args:
+        recoveries: by name; names have no dots.
+    """
+
+    def __init__(self, recoveries: Mapping[str, Recovery]) -> None:
+        self.recoveries = dict(recoveries)
 
     @property
     def done(self) -> bool:
-        """Whether both took all their steps."""
-        return self.left.done and self.right.done
+        """Whether all took all their steps."""
+        return all(one.done for one in self.recoveries.values())
 
     def __iter__(self) -> Iterator[StepEvent]:
         """Take the steps that are left."""
@@ -29,19 +33,27 @@ class Pair:
 
     def step(self) -> StepEvent:
         """One step of each."""
-        events = {side: self.of(side).step() for side in SIDES if not self.of(side).done}
-        metrics = {f"{side} {name}": value for side, event in events.items() for name, value in event.metrics.items()}
+        events = {name: one.step() for name, one in self.recoveries.items() if not one.done}
+        metrics = {f"{name} {term}": value for name, event in events.items() for term, value in event.metrics.items()}
         return StepEvent(
             "recover", max(e.step for e in events.values()), max(e.total for e in events.values()), metrics
         )
 
     def retune(self, **changes: Any) -> None:
-        """Change settings of one side: names are `left.alpha_bn` or `right.alpha_bn`."""
-        for side in SIDES:
-            own = {name.split(".")[1]: value for name, value in changes.items() if name.startswith(f"{side}.")}
+        """Change settings of one of them: names are as `left.alpha_bn`."""
+        for name, one in self.recoveries.items():
+            own = {field.split(".")[1]: value for field, value in changes.items() if field.startswith(f"{name}.")}
             if own:
-                self.of(side).retune(**own)
+                one.retune(**own)
 
-    def of(self, side: str) -> Recovery:
-        """The recovery of a side."""
-        return self.left if side == "left" else self.right
+    def of(self, name: str) -> Recovery:
+        """The recovery of this name."""
+        return self.recoveries[name]
+
+
+class Pair(Together):
+    """Two of them, side by side."""
+
+    def __init__(self, left: Recovery, right: Recovery) -> None:
+        self.left, self.right = left, right
+        super().__init__({"left": left, "right": right})
