@@ -102,7 +102,7 @@ def seconds_of_parts(store: Store) -> dict[str, float]:
     """Folder of a part -> how long it took, for every finished part of a store whose making was timed."""
     found: dict[str, float] = {}
     for made in _measured(store):
-        found[made.part.name] = found.get(made.part.name, 0.0) + made.seconds
+        found[made.name] = found.get(made.name, 0.0) + made.seconds
     return found
 
 

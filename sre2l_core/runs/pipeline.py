@@ -171,7 +171,7 @@ def running_up_to(
     executor: Executor | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Generator[StepEvent, None, Outcome | None]:
-    """The steps of a run up to a stage, such as `recover` where only images are looked at; `running` goes on from there."""
+    """The steps of a run up to a stage, such as `recover` where images are enough; `running` goes on from there."""
     recipe.check()
     data, runtime = load_data(recipe.data, say, to.log.parent), runtime or Runtime.auto()
     check(recipe, data.spec)
