@@ -28,6 +28,7 @@ def test_it_begins_with_what_each_trend_came_to(tmp_path, cpu):
         "sre2l paper all --page docs/replication.md",
         runtime=cpu,
         missing={"table-2": "the loss became nan | twice"},
+        title="The paper's tables and figures, beside ours",
     )
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# The paper's tables and figures, beside ours\n\n**Laptop budget: not a replication.")
