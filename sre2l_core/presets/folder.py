@@ -43,6 +43,7 @@ folder = Recipe().but(
 _CONVNET = {"depth": 4, "width": 32}
 
 small = folder.but(
+    data={"resolution": 48},  # half the work of 64
     squeeze={
         "backbone": "convnet",
         "backbone_options": _CONVNET,

@@ -168,6 +168,7 @@ def test_the_timeline_moves_everything(notebook: Notebook) -> None:
 
 
 def test_errors_stand_beside_the_button_and_take_the_last_success_away(notebook: Notebook) -> None:
+    notebook.python("studio.start(); studio.wait(60)")
     panel, expect = panel_of(notebook), playwright.expect
     row = panel.locator(":has(> .sre-save)")
     folder, said = row.locator("input"), row.locator(".sre-said")
@@ -182,10 +183,6 @@ def test_errors_stand_beside_the_button_and_take_the_last_success_away(notebook:
     expect(said).to_contain_text("press Export first")
     folder.fill("runs/studio")
     folder.press("Enter")
-    tags = panel.locator(".sre-classes input").first
-    tags.fill("unicorn")
-    tags.press("Enter")
-    expect(panel.locator(".sre-said", has_text="unicorn")).to_be_visible()
 
 
 def test_two_studios_run_at_once(notebook: Notebook) -> None:

@@ -117,7 +117,7 @@ def test_it_says_how_long_it_will_take(pictures: Path, monkeypatch: pytest.Monke
     recipe = lessons.recipe("folder", data_root=pictures, say=said.append)
     (words,) = said
     assert words.startswith(
-        "60 pictures of 3 classes at 64 pixels, teacher and students convnet. On this machine about"
+        "60 pictures of 3 classes at 48 pixels, teacher and students convnet. On this machine about"
     )
     assert [stage for stage in ("squeeze", "recover", "validate") if f" to {stage}" not in words] == []
     assert recipe.squeeze.backbone == "convnet"
