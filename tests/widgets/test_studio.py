@@ -124,7 +124,7 @@ def test_students_may_be_trained_while_images_are_recovered(studio: Studio) -> N
         time.sleep(0.01)
     studio.bench.start()
     assert studio.bench.wait(SOON) is State.FINISHED
-    assert studio.busy
+    assert studio.busy, studio.run.traceback
     assert len(studio.bench.trials) == 1
     studio.stop()
     assert studio.wait(SOON) is State.STOPPED
