@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any, Literal, Self, TypeVar
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
+from torch.fx import GraphModule, Tracer
 from torch.fx.experimental.optimization import fuse
 from torch.utils._pytree import tree_leaves
 
@@ -25,6 +27,30 @@ from sre2l_core.ranks import ALONE, Ranks, local_count, local_number
 
 Precision = Literal["auto", "fp32", "bf16"]
 Result = TypeVar("Result")
+
+
+class _Tracer(Tracer):
+    """Follows one network in one thread.
+
+    While it does, PyTorch hands it the calls of all modules in all threads: those of others go on as they were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], *arguments: Any) -> Any:
+        if threading.get_ident() == self._thread:
+            return super().call_module(m, forward, *arguments)
+        args, kwargs = arguments
+        return forward(*args, **kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, *cache: Any) -> Any:
+        return super().getattr(attr, attr_val, *cache) if threading.get_ident() == self._thread else attr_val
+
+
+_TRACING = threading.Lock()
+"""One at a time: each puts back what it found."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +147,13 @@ class Runtime:
 
         For passes without gradients: outputs are the same but for rounding, and there is no BatchNorm left to hook.
         """
+        copied = copy.deepcopy(net)
         try:
-            net = fuse(net)
+            with _TRACING:
+                traced = GraphModule(copied, _Tracer().trace(copied))
+            return self.place(fuse(traced, inplace=True, no_trace=True))
         except Exception:  # tracing fails in as many ways as networks are written; as they are, they work too
-            net = copy.deepcopy(net)
-        return self.place(net)
+            return self.place(copy.deepcopy(net))
 
     def batch(self, images: Tensor) -> Tensor:
         """Move images [B, C, H, W] to the device in the network's memory format."""

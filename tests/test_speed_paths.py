@@ -268,6 +268,34 @@ def test_a_folded_network_says_the_same_and_has_no_batchnorm_left(cpu, name):
     assert not batchnorms(folded)
 
 
+def test_networks_of_other_threads_go_on_while_one_is_folded(cpu):
+    net, other, images = (
+        teacher_of(next(iter(NETWORKS))).net.eval(),
+        torch.nn.Sequential(torch.nn.ReLU()),
+        torch.randn(2, 3),
+    )
+    stop, failed = threading.Event(), []
+
+    def work():
+        try:
+            while not stop.is_set():
+                assert other(images).equal(images.relu())
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with ThreadPoolExecutor(2) as pool:
+        folded = list(pool.map(cpu.place_folded, [net] * 6))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert not any(batchnorms(one) for one in folded)
+    assert other(images).equal(images.relu())  # and PyTorch is as it was
+
+
 class Branching(torch.nn.Module):
     """Cannot be traced: what it does depends on what it sees."""
 
