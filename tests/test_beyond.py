@@ -67,7 +67,7 @@ def test_the_comparison_has_all_methods_beside_random_images_and_each_set_has_on
         held = {recipe.data.holdout for recipe in recipes}
         assert held == ({HELD_OUT} if name == "tuning" else {0.0})
         for recipe in recipes:
-            plan(recipe.recover, DatasetSpec("ten", recipe.data.classes, 64))
+            plan(recipe.recover, DatasetSpec("ten", recipe.data.classes, 3, 64, (0.5,) * 3, (0.25,) * 3))
 
 
 def test_it_runs_and_its_page_speaks_of_no_paper(tmp_path, capsys, monkeypatch):

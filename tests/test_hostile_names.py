@@ -115,7 +115,8 @@ def test_a_panel_shows_names_and_makes_nothing_of_them(panels: dict[str, Any], n
     found = pages(panel)
     assert found.harmful == []
     read = before.words + found.words + tooltips(panel)
-    must = [hostile.IMAGE, hostile.SCRIPT] if name == "PipelinePanel" else hostile.READABLE
+    own = {"PipelinePanel": (hostile.IMAGE, hostile.SCRIPT), "Explorer": hostile.CLASSES}  # loads the folders itself
+    must = own.get(name, hostile.READABLE)
     assert [one for one in must if one not in read] == []
     assert not any(getattr(widget, "description_allow_html", False) for widget in inside(panel))
     for drawing in tmp_path.rglob("*.svg"):

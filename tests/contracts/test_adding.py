@@ -73,6 +73,11 @@ SEEN = {
         "paper table-0 --dry-run --out OUT": "many, digits: 0 of 2 runs finished",
         "paper table-0 --device cpu --out OUT": "More iterations recover better images.",
     },
+    "comparisons": {
+        "compare": "brief our own (laptop, gpu)",
+        "compare brif": "Did you mean 'brief'?",
+        "compare brief --dry-run --out OUT": "random crop, digits: 0 of",
+    },
 }
 """What is typed -> a part of what is said."""
 TYPE = """

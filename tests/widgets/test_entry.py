@@ -156,11 +156,17 @@ def test_a_side_of_its_own_and_a_temperature_have_fields_too(
     relabel.close()
 
 
+def inside(widget: Any) -> Iterator[Any]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from inside(child)
+
+
 def press(panel: Any, css: str) -> str:
     """Press the button that saves or exports; what is said beside it."""
-    button = next(one for one in panel.children[-1].children if css in one._dom_classes)
+    button = next(one for one in inside(panel) if css in one._dom_classes)
     button.click()
-    return panel._said.value
+    return panel.kept.said.value
 
 
 @pytest.mark.parametrize("css", ["sre-save", "sre-export"])
@@ -170,15 +176,15 @@ def test_a_failed_save_takes_the_last_success_away(studio: RecoverStudio, tmp_pa
     studio.wait(SOON)
     assert str(tmp_path) in press(studio, css)
     (tmp_path / "file").write_text("in the way")
-    studio._folder.value = str(tmp_path / "file" / "below")
+    studio.kept.folder.value = str(tmp_path / "file" / "below")
     said = press(studio, css)
     assert 'role="alert"' in said
     assert "Not a directory" in said
     assert str(tmp_path / "kept") not in said
     assert "--out" not in said
-    studio._folder.value = str(tmp_path / "kept")
+    studio.kept.folder.value = str(tmp_path / "kept")
     assert str(tmp_path / "kept") in press(studio, css)
-    assert 'role="alert"' not in studio._said.value
+    assert 'role="alert"' not in studio.kept.said.value
 
 
 def test_a_class_that_is_not_known_is_named_beside_the_tags(studio: RecoverStudio) -> None:

@@ -45,7 +45,7 @@ def test_frames_come_while_it_computes(running: Wire) -> None:
     running.until("sre-grid", lambda model: model["value"] != first)
     picture = Image.open(io.BytesIO(running.models[running.find("sre-grid")]["value"]))
     assert picture.size == (3 * 9 - 1, 8)
-    assert "recognises" in running.text("sre-numbers")
+    running.until("sre-numbers", lambda model: "recognises" in model["value"])
     assert "<svg" in running.text("sre-loss")
 
 
