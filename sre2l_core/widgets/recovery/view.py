@@ -78,7 +78,9 @@ class RecoveryView(ipywidgets.VBox):
         self._cells.add_class("sre-cells")
         self._spots = Spots(on_pick) if on_pick else None
         images = over(self.image, self._cells, *([self._spots] if self._spots else []), overflow="visible")
-        super().__init__([heading, self._names, images, self._caption], layout={"min_width": "min(330px, 100%)"})
+        # Nothing in it scrolls: a box that would, has to be reached by keyboard.
+        layout = {"min_width": "min(330px, 100%)", "overflow": "visible"}
+        super().__init__([heading, self._names, images, self._caption], layout=layout)
 
     def beside(self, *more: Any) -> Any:
         """The crop of one image, and beside it other widgets over the caption."""
