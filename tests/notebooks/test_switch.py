@@ -18,7 +18,7 @@ FACTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", [pytest.param("02_recover", marks=pytest.mark.soak), "03_relabel"])
 def test_one_line_switches_to_tiny_imagenet(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_imagenet(tmp_path / "tiny-imagenet-200", per_class=4, wnids=TEN)
     monkeypatch.setenv("SRE2L_DATA", str(tmp_path))

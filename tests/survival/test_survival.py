@@ -22,16 +22,16 @@ def whole(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_stopped_again_and_again_ends_as_a_whole_one(whole, tmp_path, number):
+def test_a_run_that_is_stopped_again_and_again_ends_as_a_whole_one(whole, tmp_path, number, soak):
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip(f"these tests were started in the background of a shell that lets nobody hear {number.name}")
-    attacks.attack_by_kills(whole, tmp_path, seed=number, count=2, number=number)
+    attacks.attack_by_kills(whole, tmp_path, seed=number, count=4 if soak else 1, number=number)
 
 
 @pytest.mark.slow
 def test_kills_at_random_moments_of_all_stages(whole, tmp_path, soak):
     def kill(seed):
-        attacks.attack_by_kills_within_stages(whole, tmp_path, seed=seed, count=80 if soak else 4, within=300)
+        attacks.attack_by_kills_within_stages(whole, tmp_path, seed=seed, count=80 if soak else 2, within=300)
 
     with ThreadPoolExecutor(2) as pool:  # a core for each
         list(pool.map(kill, range(2 if soak else 1)))
@@ -63,7 +63,7 @@ def test_damage_of_a_finished_run_is_named_or_mended(whole, tmp_path, capsys, so
 @pytest.mark.slow
 def test_damage_of_an_unfinished_run_is_named_or_mended(whole, tmp_path, soak):
     for run, path, how, code, said in attacks.attack_unfinished_by_damage(
-        tmp_path, seed=0, count=12 if soak else 3, within=90
+        tmp_path, seed=0, count=12 if soak else 1, within=90
     ):
         if code == 0:
             ours, theirs = attacks.contents(run), attacks.contents(whole)
