@@ -31,7 +31,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_as_a_whole_one(whole, tmp_pa
 @pytest.mark.slow
 def test_kills_at_random_moments_of_all_stages(whole, tmp_path, soak):
     def kill(seed):
-        attacks.attack_by_kills_within_stages(whole, tmp_path, seed=seed, count=80 if soak else 2, within=300)
+        attacks.attack_by_kills_within_stages(whole, tmp_path, seed=seed, count=80 if soak else 2, within=150)
 
     with ThreadPoolExecutor(2) as pool:  # a core for each
         list(pool.map(kill, range(2 if soak else 1)))
@@ -39,7 +39,7 @@ def test_kills_at_random_moments_of_all_stages(whole, tmp_path, soak):
 
 @pytest.mark.slow
 def test_two_runs_never_meet_in_one_folder(tmp_path, soak):
-    attacks.attack_by_races(tmp_path, seed=0, count=10 if soak else 1, within=90)
+    attacks.attack_by_races(tmp_path, seed=0, count=10 if soak else 1, within=45)
 
 
 def loaded(part):
