@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
 from sre2l_core.data import DatasetSpec
-from sre2l_core.runtime import Runtime
+from sre2l_core.runtime import Runtime, processor
 from sre2l_core.storage import versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -191,7 +190,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """Hardware and versions a figure depends on."""
     found = {
         "device": device.type,
-        "cpu": _cpu_name(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
@@ -202,15 +201,6 @@ def machine(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         found |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     return found
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def report(

@@ -28,6 +28,10 @@ class BatchNormStats:
 
     layers: list[LayerStats] = field(default_factory=list)
 
+    def joined(self) -> Tensor:
+        """[2, S, C] means and variances of all C channels of all layers side by side."""
+        return torch.stack([torch.cat([s.mean for s in self.layers], 1), torch.cat([s.var for s in self.layers], 1)])
+
 
 def batchnorms(net: nn.Module) -> list[_BatchNorm]:
     """The network's BatchNorm layers with running statistics, in definition order; SyncBatchNorm included."""
@@ -83,7 +87,7 @@ def layer_distances(
     """
     # PyTorch's running variance is the unbiased one. Over the thousands of values of a channel the two are alike.
     layers = stats.layers
-    found = torch.stack([torch.cat([s.mean for s in layers], 1), torch.cat([s.var for s in layers], 1)])
+    found = stats.joined()
     wanted = (running_statistics(stats) if targets is None else targets).to(found)
     # All layers side by side, [2, S, all channels]: one product sums the squares of each, whatever their number.
     member = _membership(tuple(s.mean.shape[1] for s in layers), found.device).to(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import sys
 import threading
 import warnings
@@ -243,6 +244,16 @@ def compute_threads(count: int) -> Iterator[None]:
 def backends() -> str:
     """What ranks talk through: NCCL between GPUs, gloo between processors, which also carries what is no tensor."""
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
+def processor() -> str:
+    """The model of the processor, as the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def accelerators() -> int:

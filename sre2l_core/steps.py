@@ -23,27 +23,19 @@ Made = TypeVar("Made")
 def drive(steps: Generator[StepEvent, None, Made], on_step: Listener | None = None) -> Made:
     """Take all steps, telling `on_step` of each, and return what they made; an exception of either closes the stage."""
     listener = on_step or ignore
-    with closing(steps):
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as end:
-                made: Made = end.value
-                return made
+    with closing(Steps(steps)) as taken:
+        for event in taken:
             listener(event)
+    return taken.result
 
 
 def observed(steps: Generator[StepEvent, None, Made], on_step: Listener) -> Generator[StepEvent, None, Made]:
     """The same steps; a listener hears of each before whoever takes them."""
-    with closing(steps):
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as end:
-                made: Made = end.value
-                return made
+    with closing(Steps(steps)) as taken:
+        for event in taken:
             on_step(event)
             yield event
+    return taken.result
 
 
 class Steps(Generator[StepEvent, None, Made], Generic[Made]):

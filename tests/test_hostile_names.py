@@ -19,6 +19,7 @@ import matplotlib as mpl
 import mistune
 import pytest
 from PIL import Image
+from widget_tree import inside
 
 from sre2l_core import cli, widgets
 from sre2l_core.artifacts import CondensedSet, Score, ScoreRow
@@ -65,12 +66,6 @@ def panels(world: hostile.World) -> Iterator[dict[str, Any]]:
         panel.close()
 
 
-def inside(widget: Any) -> Iterator[Any]:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from inside(child)
-
-
 def pages(panel: Any) -> Elements:
     """All the HTML that a panel shows, or leaves behind."""
     shown = [widget.value for widget in inside(panel) if isinstance(widget, ipywidgets.HTML)]
@@ -115,9 +110,7 @@ def test_a_panel_shows_names_and_makes_nothing_of_them(panels: dict[str, Any], n
     found = pages(panel)
     assert found.harmful == []
     read = before.words + found.words + tooltips(panel)
-    own = {"PipelinePanel": (hostile.IMAGE, hostile.SCRIPT), "Explorer": hostile.CLASSES}  # loads the folders itself
-    must = own.get(name, hostile.READABLE)
-    assert [one for one in must if one not in read] == []
+    assert [one for one in hostile.shown_by(name) if one not in read] == []
     assert not any(getattr(widget, "description_allow_html", False) for widget in inside(panel))
     for drawing in tmp_path.rglob("*.svg"):
         assert {"script", "img", "i", "style"}.isdisjoint(names_in(drawing.read_text(encoding="utf-8")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from sre2l_core import storage
 from sre2l_core.paper.results import WARNING, Results
 from sre2l_core.runs.forecast import seconds_of_parts
-from sre2l_core.runtime import Runtime
+from sre2l_core.runtime import Runtime, processor
 from sre2l_core.tabular import in_markdown
 
 PICTURES = "images"
@@ -56,7 +55,7 @@ def _head(results: Sequence[Results], command: str, runtime: Runtime) -> list[st
         "",
         *(f"**{WARNING.get(budget, budget)}**" for budget in budgets),
         "",
-        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}; {runtime.device_name}, {_processor()}, "
+        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}; {runtime.device_name}, {processor()}, "
         f"{os.cpu_count()} cores, {runtime.precision}, torch {torch.__version__}. Seeds count up from the presets'.",
     ]
 
@@ -88,12 +87,3 @@ def _made(found: Results, command: str) -> str:
         f"`{command} {found.entry.name} --budget {found.name}`; its runs, also those that other sections share, took "
         f"{took:.0f} minutes; {mean(counts):.0f} values a cell.\n"
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -17,7 +17,7 @@ from sre2l_core.paper.entry import Budget, Claim, Entry
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
-from sre2l_core.tabular import Table, in_markdown
+from sre2l_core.tabular import ENDINGS, Table, in_markdown
 
 WARNING = {
     "laptop": "Laptop budget: not a replication. Only trends may be compared with the paper's, never numbers.",
@@ -82,8 +82,8 @@ class Results:
     def write(self, folder: Path) -> list[Path]:
         """Write page, CSV, LaTeX and picture into `folder`, named after entry and budget; their paths."""
         table = self.tabulated()
-        texts = {"md": self.markdown(), "csv": table.to_csv().rstrip("\n"), "tex": table.to_latex()}
-        pages = {folder / f"{self.stem}.{ending}": f"{text}\n" for ending, text in texts.items()}
+        pages = {folder / f"{self.stem}.{ending}": table.text_of_file(form) for form, ending in ENDINGS.items()}
+        pages[folder / f"{self.stem}.md"] = f"{self.markdown()}\n"
         for path, text in pages.items():
             with storage.replacing(path) as partial:
                 partial.write_text(text, encoding="utf-8")

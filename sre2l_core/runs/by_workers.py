@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from sre2l_core import storage
 from sre2l_core.errors import InUseError, SRe2LError
-from sre2l_core.events import CsvLog, Listener, StepEvent, ignore, merge_log
+from sre2l_core.events import Listener, StepEvent, ignore, merge_log
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.parcels import Parcel, adopt, packed, unpack
 from sre2l_core.runs.parts import STAGE
-from sre2l_core.runs.pipeline import Places, make_up_to
+from sre2l_core.runs.pipeline import Places, running_up_to
 from sre2l_core.runs.store import PARTS, Store
 from sre2l_core.runtime import Runtime
+from sre2l_core.steps import drive
 from sre2l_core.work import Shared, Unit, run_units
 
 if TYPE_CHECKING:
@@ -58,11 +59,8 @@ def make_part(kind: str, asked: Mapping[str, Any], *before: Parcel, runtime: Run
         recipe, to = Recipe.of(asked), Places.in_folder(Path(folder) / "run")
         for name, parcel in zip(kinds_before(kind, recipe), before, strict=True):
             unpack(parcel, getattr(to, name))
-        stage, log = STAGE[kind], CsvLog(to.log)
         try:
-            make_up_to(
-                stage, recipe, to, runtime=runtime, on_step=lambda event: log(event) if event.stage == stage else None
-            )
+            drive(running_up_to(STAGE[kind], recipe, to, runtime=runtime))
         except SRe2LError as error:
             return Made(failure=error)
         text = to.log.read_text("utf-8") if to.log.exists() else ""

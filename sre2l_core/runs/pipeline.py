@@ -179,20 +179,6 @@ def running_up_to(
     return (yield from observed(steps, CsvLog(to.log)))
 
 
-def make_up_to(stage: str, recipe: Recipe, to: Places, *, runtime: Runtime, on_step: Listener = ignore) -> None:
-    """Make what a stage of a run makes, and all before it that is not there yet; nothing is logged.
-
-    Args:
-        stage: `squeeze`, `recover`, `relabel` or `validate`.
-        recipe: settings of all stages.
-        to: where the parts lie.
-        runtime: device and precision.
-        on_step: called with every stage's events.
-    """
-    data = load_data(recipe.data)
-    drive(_stages(recipe, data, to, runtime, False, None, lambda line: None, until=stage), on_step)
-
-
 def _stages(
     recipe: Recipe,
     data: Dataset,

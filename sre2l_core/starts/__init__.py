@@ -5,7 +5,7 @@ A file offers a `Start` in `PLUGINS`; `RecoverConfig.init` and `ValidateConfig.a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -104,6 +104,16 @@ def wanted_labels(spec: DatasetSpec, config: RecoverConfig) -> tuple[int, ...]:
     """The labels of the classes that images are wanted of, ascending."""
     chosen = config.only_classes or spec.classes
     return tuple(label for label, name in enumerate(spec.classes) if name in chosen)
+
+
+def in_order(data: Dataset, group: Group, orders: Mapping[int, Tensor]) -> Tensor:
+    """[G, C, H, W] float32 normalised: image i of a class is the i-th of its rows, `orders`: label -> [n] int64.
+
+    After the last the first comes again.
+    """
+    wanted = zip(group.labels, group.image_indices, strict=True)
+    rows = torch.stack([orders[label][index % len(orders[label])] for label, index in wanted])
+    return data.spec.normalize(data.train.take(rows))
 
 
 def class_rows(data: Dataset, label: int, places: Tensor, seed: int) -> Tensor:

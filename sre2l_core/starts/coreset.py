@@ -14,7 +14,7 @@ from sre2l_core.data import Dataset
 from sre2l_core.embed import features
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
-from sre2l_core.starts import Start, wanted_labels
+from sre2l_core.starts import Start, in_order, wanted_labels
 
 Pick = Callable[[Tensor, int], Tensor]
 """Features [N, D] float32 of a class and a number n of 1..N -> [n] int64 rows, in the order of their choice."""
@@ -36,10 +36,8 @@ def coreset(title: str, pick: Pick) -> Start:
         return {label: own[pick(seen[label], min(count, len(own)))] for label, own in rows.items()}
 
     def chosen(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset, runtime: Runtime) -> Tensor:
-        found = orders(teacher, data, wanted_labels(data.spec, config), config.ipc, runtime)
-        places = zip(group.labels, group.image_indices, strict=True)
-        rows = torch.stack([found[label][index % len(found[label])] for label, index in places])
-        return data.spec.normalize(data.train.take(rows))
+        labels = wanted_labels(data.spec, config)
+        return in_order(data, group, orders(teacher, data, labels, config.ipc, runtime))
 
     return Start(title, chosen, needs_teacher=True)
 

@@ -12,7 +12,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
-from sre2l_core.starts import Start
+from sre2l_core.starts import Start, in_order
 
 BATCH = 256
 """Images the teacher sees at once."""
@@ -25,10 +25,8 @@ def median(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset,
     """
     orders = _orders(teacher, data)
     for label in set(group.labels) - orders.keys():
-        orders[label] = _from_the_middle(confidences(teacher, data, label, runtime))
-    wanted = zip(group.labels, group.image_indices, strict=True)
-    rows = [data.train_rows[label][orders[label][index % len(orders[label])]] for label, index in wanted]
-    return data.spec.normalize(data.train.take(torch.stack(rows)))
+        orders[label] = data.train_rows[label][_from_the_middle(confidences(teacher, data, label, runtime))]
+    return in_order(data, group, orders)
 
 
 def confidences(teacher: Teacher, data: Dataset, label: int, runtime: Runtime) -> Tensor:

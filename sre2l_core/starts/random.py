@@ -12,7 +12,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
-from sre2l_core.starts import Start, wanted_labels
+from sre2l_core.starts import Start, in_order, wanted_labels
 
 
 def random_real(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset, runtime: Runtime) -> Tensor:
@@ -21,10 +21,7 @@ def random_real(teacher: Teacher, config: RecoverConfig, group: Group, data: Dat
     Unlike `real`, what a class gets depends on the classes before it: the published figures of this project rest on
     these draws.
     """
-    orders = _orders(data, wanted_labels(data.spec, config), config.seed)
-    wanted = zip(group.labels, group.image_indices, strict=True)
-    rows = torch.stack([orders[label][index % len(orders[label])] for label, index in wanted])
-    return data.spec.normalize(data.train.take(rows))
+    return in_order(data, group, _orders(data, wanted_labels(data.spec, config), config.seed))
 
 
 @lru_cache(maxsize=1)  # a set is made class by class: the draws of all are the same

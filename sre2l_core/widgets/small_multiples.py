@@ -24,6 +24,7 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import Together
 from sre2l_core.widgets.recovery.frame import small
 from sre2l_core.widgets.recovery.panel import RecoveryPanel, fitting
+from sre2l_core.widgets.side_by_side import HEADING_COLOUR, SHARED
 
 MOST = 24
 """Settings that grow together."""
@@ -31,11 +32,9 @@ WIDTH, PAGE = 250, 4
 """CSS pixels of the images of one, and how many stand in a row of the picture that stays."""
 ROW_OF = 5
 """Images in a row of one."""
-SHARED = {"ipc", "seed", "init", "only_classes", "steps", "group_size"}
+ALIKE = SHARED | {"group_size"}
 """All start from the same noise and end together."""
 HEADING = 18
-GREY = (128, 128, 128, 255)
-"""Readable on light and dark ground."""
 
 
 class SmallMultiples(RecoveryPanel):
@@ -62,7 +61,7 @@ class SmallMultiples(RecoveryPanel):
         runtime: Runtime | None = None,
         name: str | None = None,
     ) -> None:
-        if fixed := SHARED & grid.keys():
+        if fixed := ALIKE & grid.keys():
             raise ConfigError(
                 f"all start from the same noise and end together: {', '.join(sorted(fixed))} cannot differ."
             )
@@ -131,7 +130,7 @@ class SmallMultiples(RecoveryPanel):
         draw = ImageDraw.Draw(canvas)
         for number, (page, title) in enumerate(zip(pages, self.titles, strict=True)):
             left, top = number % PAGE * width, number // PAGE * height
-            draw.text((left, top), title, fill=GREY, font=ImageFont.load_default(HEADING - 6))
+            draw.text((left, top), title, fill=HEADING_COLOUR, font=ImageFont.load_default(HEADING - 6))
             canvas.paste(page, (left, top + HEADING))
         return canvas
 

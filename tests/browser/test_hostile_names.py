@@ -87,8 +87,7 @@ def test_a_panel_with_all_its_buttons(page: Notebook, name: str) -> None:
     nothing_made(page)
     assert page.python(f"print(panels[{name!r}].error)") == ""
     read = before + page.page.evaluate(READ, PANELS.index(name))
-    own = {"PipelinePanel": (hostile.IMAGE, hostile.SCRIPT), "Explorer": hostile.CLASSES}  # loads the folders itself
-    shown = own.get(name, hostile.READABLE)
+    shown = hostile.shown_by(name)
     assert [one for one in shown if one not in read] == []
     page.picture(f"hostile-{name}")
 

@@ -42,6 +42,11 @@ READABLE = tuple(SCRIPT if name == CLASSES[2] else name for name in CLASSES)
 """What the classes are called where people read it."""
 
 
+def shown_by(panel: str) -> tuple[str, ...]:
+    """Names to be read in a panel: all classes; the pipeline names two things, runs know classes by their folders."""
+    return {"PipelinePanel": (IMAGE, SCRIPT), "Explorer": CLASSES}.get(panel, READABLE)
+
+
 class World:
     """A tiny run over classes of these names.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from widget_tree import inside
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import Config, RecoverConfig, setting
@@ -154,12 +155,6 @@ def test_a_side_of_its_own_and_a_temperature_have_fields_too(
     assert (relabel.temperature, warm.fields[0].value) == (7.5, "7.5")
     assert "more than 0" in warm._said.value
     relabel.close()
-
-
-def inside(widget: Any) -> Iterator[Any]:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from inside(child)
 
 
 def press(panel: Any, css: str) -> str:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 from small_runs import BASE, SPARSE, WARM, key
+from widget_tree import inside
 
 from sre2l_core import Teacher
 from sre2l_core.errors import ArtifactError, ConfigError
@@ -23,12 +24,6 @@ def panel(store, cpu):
     made = Explorer(store.folder, runtime=cpu)
     yield made
     made.close()
-
-
-def inside(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from inside(child)
 
 
 def shown(panel):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sre2l_core.artifacts import Teacher
-from sre2l_core.bn_stats import BatchNormStats, bn_statistics, running_statistics
+from sre2l_core.bn_stats import bn_statistics, running_statistics
 from sre2l_core.data import Dataset
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
@@ -45,15 +45,9 @@ def of_class(net: nn.Module, data: Dataset, label: int, runtime: Runtime) -> Ten
     for part in rows:
         with bn_statistics(net) as stats, torch.no_grad():
             runtime.forward(net, data.spec.normalize(data.train.take(part)))
-        parts.append(_side_by_side(stats))
+        parts.append(stats.joined()[:, 0].float().cpu())
     weights = torch.tensor([float(len(part)) for part in rows])
     return _together(torch.stack(parts), weights / weights.sum())
-
-
-def _side_by_side(stats: BatchNormStats) -> Tensor:
-    """[2, C] of the only group, on the CPU."""
-    layers = stats.layers
-    return torch.stack([torch.cat([s.mean[0] for s in layers]), torch.cat([s.var[0] for s in layers])]).float().cpu()
 
 
 def _together(parts: Tensor, weights: Tensor | None = None) -> Tensor:
