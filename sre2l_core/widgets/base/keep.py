@@ -44,7 +44,7 @@ class KeepRow(ipywidgets.HBox):
     def offer(self, text: str, icon: str, act: Callable[[], Any], css: str, tooltip: str) -> None:
         """Add a button; what `act` raises is said beside it."""
         made = button(text, icon, partial(self.attempt, act), css, tooltip)
-        made.layout.width = "9em"
+        made.layout.width = "auto"  # or longer words would be cut
         self.add(made)
 
     def add(self, widget: Any) -> None:

@@ -80,7 +80,7 @@ class SessionPanel(RecoveryPanel):
         """Buttons for the set, and for session and animation."""
         kinds = [(kind.upper().replace("WEBP", "WebP"), kind) for kind in animation.KINDS]
         self._kind = ipywidgets.Dropdown(options=kinds, description="as", tooltip="kind of animation")
-        self._kind.style.description_width, self._kind.layout.width = "1.6em", "7em"
+        self._kind.style.description_width, self._kind.layout.width = "1.6em", "9em"
         row.offer("Save set", "save", self.save, "sre-save", "Write the images as a condensed set")
         row.offer("Export", "film", self.export, "sre-export", "Write session.json and an animation of the run")
         row.add(self._kind.add_class("sre-animation"))
