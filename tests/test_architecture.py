@@ -18,7 +18,7 @@ STAGES = ("squeeze", "recover", "relabel", "validate")
 LAYERS = [
     (
         *("ahead", "config", "counter_random", "errors", "events", "files", "locks", "manifests", "pictures", "ranks"),
-        *("registry", "runtime", "steps", "storage", "tabular", "tracking", "worker"),
+        *("registry", "runtime", "settings", "steps", "storage", "tabular", "tracking", "worker"),
     ),
     ("views", "bn_stats", "losses", "data", "backbones", "codecs", "terms", "groups", "parametrisations"),
     ("artifacts", "presets", "embed"),

@@ -130,6 +130,8 @@ def test_spread_is_the_standard_deviation_of_all_dimensions_together() -> None:
         (torch.ones(5, 3), "all 5 images are alike"),
         (torch.zeros(5, 3), "all 5 images are alike"),
         (torch.full((4, 2), 1 / 3), "all 4 images are alike"),
+        (1 + 1e-7 * torch.arange(6.0)[:, None].expand(-1, 3), "all 6 images are alike"),  # but for rounding
+        (torch.tensor([[1e200], [0.0]], dtype=torch.float64), r"as large as 1e\+200"),
         (torch.tensor([[0.0], [1.0], [math.inf]]), "image 2 are infinite or no numbers"),
         (torch.tensor([[math.nan], [1.0]]), "image 0 are infinite or no numbers"),
         (torch.zeros(1, 3), r"at least two images \(got \[1, 3\]\)"),

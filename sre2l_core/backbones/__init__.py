@@ -16,9 +16,9 @@ import torch
 from pydantic import ValidationError, validate_call
 from torch import nn
 
-from sre2l_core.config import explain
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.registry import catalogue
+from sre2l_core.settings import explain
 
 Builder = Callable[..., nn.Module]
 

@@ -18,7 +18,7 @@ from sre2l_core.runs.grid import parsed
 
 if TYPE_CHECKING:
     from sre2l_core.presets import Recipe
-    from sre2l_core.runs.search import Range
+    from sre2l_core.runs.space import Range
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Search:
 
 def space_of(ranges: Sequence[str], choices: Sequence[str], base: Recipe) -> dict[str, Range | list[Any]]:
     """Setting -> range or values; raises `ConfigError` for what is none, or named twice."""
-    from sre2l_core.runs.search import Range
+    from sre2l_core.runs.space import Range
 
     found: dict[str, Range | list[Any]] = {}
     for text in (*ranges, *choices):

@@ -13,8 +13,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from sre2l_core.config import check_fields
 from sre2l_core.errors import DataError, came, plain
+from sre2l_core.settings import check_fields
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +22,7 @@ from sre2l_core.runs.inspect import in_bytes
 from sre2l_core.runs.measurements import Measurements, Scale, weight_bytes
 from sre2l_core.runs.pipeline import check
 from sre2l_core.runtime import Runtime, compute_threads, memory_for, workers_here
+from sre2l_core.tabular import Table
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,48 @@ def plan_run(
             yield replace(alone, hours=alone.hours * waves)
 
 
+def on_another(stages: Sequence[StagePlan], recipe: Recipe, seconds: float) -> list[StagePlan]:
+    """The same on a machine of which only the time of a recovery step is known, such as one that a paper names.
+
+    All hours change as those of recovery do. For recovery that is arithmetic, for other stages a guess; disk and memory
+    stay as they are.
+
+    Args:
+        stages: as `plan_run` made them.
+        recipe: the run.
+        seconds: that a step of recovery takes there, for one image.
+
+    Raises:
+        ConfigError: for no time, or a run that recovers nothing.
+    """
+    if not 0 < seconds < inf:
+        raise ConfigError(f"a step takes more than 0 seconds (got {seconds:g}).")
+    here = sum(stage.hours for stage in stages if stage.stage == "recover")
+    if not here:
+        raise ConfigError("this run recovers nothing in no step: there is nothing to compare two machines by.")
+    share = seconds * Scale.of(recipe).images * recipe.recover.steps / 3600 / here
+    return [replace(stage, hours=share * stage.hours) for stage in stages]
+
+
+def table_of(machines: Mapping[str, Sequence[StagePlan]]) -> Table:
+    """Stage by stage and in all: hours by machine, and what is the same on all, as the first of them has it."""
+    first = next(iter(machines.values()))
+    memory = [stage.memory + stage.beside for stage in first]
+    rows = []
+    for number, stage in enumerate(first):
+        hours = (_hours(stages[number].hours) for stages in machines.values())
+        room = in_bytes(stage.disk), in_bytes(memory[number])
+        rows.append((stage.stage, *hours, *room, f"{stage.units:,}", stage.work))
+    hours = (_hours(sum(stage.hours for stage in stages)) for stages in machines.values())
+    room = in_bytes(sum(stage.disk for stage in first)), in_bytes(max(memory))
+    rows.append(("all", *hours, *room, "", ""))
+    return Table(("stage", *machines, "disk", "memory", "parts", "work"), rows)
+
+
 def lines_of(stages: Sequence[StagePlan]) -> Iterator[str]:
     """The plan as a table with aligned columns, and the sum."""
-    rows = [("stage", "hours", "disk", "memory", "parts", "work")]
-    for stage in stages:
-        memory = in_bytes(stage.memory + stage.beside)
-        rows.append((stage.stage, _hours(stage.hours), in_bytes(stage.disk), memory, f"{stage.units:,}", stage.work))
-    hours, disk = sum(stage.hours for stage in stages), sum(stage.disk for stage in stages)
-    most = max(stage.memory + stage.beside for stage in stages)
-    rows.append(("all", _hours(hours), in_bytes(disk), in_bytes(most), "", ""))
+    table = table_of({"hours": stages})
+    rows = [table.head, *table.rows]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for name, *numbers, work in rows:
         cells = (cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))

@@ -9,7 +9,7 @@ Held-out training images choose; the test images judge what was chosen, at the e
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +22,8 @@ from sre2l_core.figures.bars import bars
 from sre2l_core.figures.scatter import slices
 from sre2l_core.figures.svg import Drawing
 from sre2l_core.presets import Recipe
-from sre2l_core.presets.recipe import word
 from sre2l_core.runs.grid import Cell, cells
+from sre2l_core.runs.space import Range, Space, ask, check_space, settings_of, taken, within
 from sre2l_core.runs.store import Store
 from sre2l_core.runs.sweep import check, make, table_of, verdict
 from sre2l_core.runs.sweep_table import SweepRow, SweepTable
@@ -36,38 +36,14 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
+__all__ = ["PRUNERS", "SAMPLERS", "Found", "Range", "search"]
+
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "gp": "GPSampler", "qmc": "QMCSampler"}
 """Name -> Optuna's."""
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
 """Name -> Optuna's."""
 FEWEST = 4
 """Trials from which on it is said what mattered."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """All numbers from `low` to `high`, whole ones where both are written as whole numbers."""
-
-    low: float
-    high: float
-    log: bool = False
-    """Each factor as likely as any other; `low` must be above 0."""
-
-    def __post_init__(self) -> None:
-        numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (self.low, self.high))
-        if not numbers or not self.low < self.high or (self.log and self.low <= 0):
-            above = " above 0" if self.log else ""
-            raise ConfigError(f"a range goes from a number{above} to a larger one (got {self.low!r} to {self.high!r}).")
-
-    def ask(self, trial: Trial, name: str) -> float:
-        """What a trial takes."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return int(trial.suggest_int(name, self.low, self.high, log=self.log))
-        return float(trial.suggest_float(name, self.low, self.high, log=self.log))
-
-
-Space = Mapping[str, Range | Sequence[Any]]
-"""`stage.field` -> a range, or the values to choose from."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +130,7 @@ def search(
         presets.get(base) if isinstance(base, str) else base,
         store if isinstance(store, Store) else Store(store),
     )
-    _check(start, space, trials, seeds)
+    check_space(start, space, trials, seeds)
     optuna = _optuna()
     how: dict[str, Any] = {"runtime": runtime, "executor": executor, "on_step": on_step, "say": say}
     width = 1 if executor is None else Workers.of(executor).count()
@@ -174,7 +150,7 @@ def search(
         found = Found(hunt.table(), hunt.importance(optuna), hunt.pruned, study)
     if not judge:
         return found
-    chosen = [_settings_of(start, space), found.best.settings]
+    chosen = [settings_of(start, space), found.best.settings]
     return replace(found, verdict=verdict(start, chosen, seeds=seeds, store=place, **how))
 
 
@@ -200,7 +176,7 @@ class _Hunt:
 
     def resume(self, states: Any) -> None:
         """Begin with the base, and again what was stopped: nobody else works here."""
-        if not self._study.trials and (first := _within(_settings_of(self._base, self._space), self._space)):
+        if not self._study.trials and (first := within(settings_of(self._base, self._space), self._space)):
             self._study.enqueue_trial(first)
         for trial in self._study.get_trials(states=(states.RUNNING,)):
             self._study.set_user_attr(_AGAIN, [*self._study.user_attrs.get(_AGAIN, []), trial.number])
@@ -212,7 +188,7 @@ class _Hunt:
         going: list[tuple[Trial, Cell]] = []
         for trial in [self._study.ask() for _ in range(count)]:
             try:
-                cell = self._cell({name: _ask(trial, name, values) for name, values in self._space.items()})
+                cell = self._cell({name: ask(trial, name, values) for name, values in self._space.items()})
                 check([cell], self._store)
                 going.append((trial, cell))
             except ConfigError as error:  # settings that do not fit one another
@@ -254,7 +230,7 @@ class _Hunt:
         failures: dict[Path, SRe2LError] = {}
         for trial in self.ended:
             try:
-                cell = self._cell({name: _taken(trial.params[name], values) for name, values in self._space.items()})
+                cell = self._cell({name: taken(trial.params[name], values) for name, values in self._space.items()})
             except (ConfigError, KeyError):  # settings that do not fit one another: there is no such run
                 continue
             made.setdefault(cell.name, cell)
@@ -272,50 +248,6 @@ class _Hunt:
 
 _AGAIN, _FAILURE = "begun again", "failure"
 """Names under which a study keeps which trials were stopped, and a trial why it has no value."""
-
-
-def _ask(trial: Trial, name: str, values: Range | Sequence[Any]) -> Any:
-    if isinstance(values, Range):
-        return values.ask(trial, name)
-    return _taken(trial.suggest_categorical(name, [word(value) for value in values]), values)
-
-
-def _taken(asked: Any, values: Range | Sequence[Any]) -> Any:
-    """The value that a trial took; of those to choose from a journal keeps the words."""
-    return asked if isinstance(values, Range) else {word(value): value for value in values}[asked]
-
-
-def _settings_of(recipe: Recipe, space: Space) -> dict[str, Any]:
-    known = recipe.settings()
-    return {name: known[name] for name in space}
-
-
-def _within(settings: Mapping[str, Any], space: Space) -> dict[str, Any]:
-    """The settings as a trial takes them; nothing where one of them lies outside."""
-    found: dict[str, Any] = {}
-    for name, values in space.items():
-        if isinstance(values, Range):
-            inside, found[name] = values.low <= (settings[name] or 0) <= values.high, settings[name]
-        else:
-            inside, found[name] = word(settings[name]) in map(word, values), word(settings[name])
-        if not inside:
-            return {}
-    return found
-
-
-def _check(base: Recipe, space: Space, trials: int, seeds: int) -> None:
-    """Raise `ConfigError` for what no trial could do."""
-    if type(trials) is not int or trials < 1:
-        raise ConfigError(f"trials must be a whole number of at least 1 (got {trials!r}).")
-    if not base.data.holdout:
-        raise ConfigError(
-            "a search would choose by the test images: hold out a part of the training images, data.holdout = 0.2 "
-            "(--holdout 0.2)."
-        )
-    if not isinstance(space, Mapping) or not space:
-        raise ConfigError(f"a search needs settings and a range or values for each (got {space!r}).")
-    for name, values in space.items():  # ends out of bounds, unknown names
-        cells(base, {name: [values.low, values.high] if isinstance(values, Range) else values}, seeds=seeds)
 
 
 def _optuna() -> Any:

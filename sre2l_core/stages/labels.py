@@ -17,9 +17,10 @@ from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.codecs import Codec, build_codec
-from sre2l_core.config import RelabelConfig, check_fields
+from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ArtifactError, plain
 from sre2l_core.runtime import Runtime
+from sre2l_core.settings import check_fields
 from sre2l_core.views import ViewParams, draw
 
 

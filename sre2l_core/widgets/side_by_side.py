@@ -1,4 +1,4 @@
-"""`SideBySide`: two recoveries from the same noise that differ in a few settings, step by step together (Figure 3)."""
+"""`SideBySide`: two recoveries of one seed that differ in a few settings, step by step together (Figure 3)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sre2l_core.figures import colours, curves, encode
 from sre2l_core.figures.sheet import View, sheet
 from sre2l_core.figures.svg import Drawing
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover.loop import FIXED
 from sre2l_core.stages.recover.pair import SIDES, Pair
 from sre2l_core.widgets.base.controls import control, set_value
 from sre2l_core.widgets.base.panel import GRID
@@ -39,7 +40,7 @@ CURVES = "Cross-entropy and BatchNorm mismatch of both"
 COMPARED = ("ce", "r_bn")
 """Terms whose curves are drawn."""
 SHARED = {"ipc", "seed", "init", "only_classes", "steps"}
-"""Both sides start from the same noise and end together."""
+"""Both sides start from noise of the same seed and end together."""
 
 
 class _Frame(NamedTuple):
@@ -114,7 +115,7 @@ class SideBySide(SessionPanel):
         return {"left": self.config, "right": self.right_config}
 
     def change_right(self, **values: Any) -> None:
-        """Set a field of the right side only.
+        """Set a field of the right side only; one that is used up when a recovery starts counts from the next start.
 
         Raises:
             ConfigError: for an unknown field or a value out of bounds; nothing is changed then.
@@ -125,7 +126,8 @@ class SideBySide(SessionPanel):
             self._differs |= new
             self._show_config()
             if self._run is not None:
-                self._run.retune(**{f"right.{field}": value for field, value in new.items()})
+                live = {f"right.{field}": value for field, value in new.items() if field not in FIXED}
+                self._run.retune(**live)
 
     def retuned(self, changes: dict[str, Any]) -> dict[str, Any]:
         """The left side takes all, the right side what it does not differ in."""
@@ -154,17 +156,19 @@ class SideBySide(SessionPanel):
         self._shown = None
         super().clear()
         for view in self._views.values():
-            view.blank("Press Start: both sides begin with the same noise.")
+            view.blank("Press Start: both sides begin with noise of the same seed.")
         self._numbers.say("")
         self._chart.value = self._curve_chart(self.config.steps)
 
-    def picture(self) -> Image.Image | None:
-        """Both sides, the right one beside the left."""
+    def picture(self) -> Image.Image | Drawing | None:
+        """Both sides, the right one beside the left; of wide images the `sheet`, which takes fewer bytes."""
+        if self.teacher.spec.resolution > encode.PIXELATED:
+            return self.sheet()
         if isinstance(self.stage, Pair):
             return self.page([small(self.stage.of(side).pixels()) for side in SIDES])
         if starts.find(self.config.init).needs_data:
             return None
-        return self.page([small(self.start_pixels())] * 2)
+        return self.page([small(self.start_pixels(config)) for config in self.settings().values()])
 
     def sheet(self) -> Drawing | None:
         """Both sides and their curves as they were shown last, as one drawing; None before the first step."""
@@ -197,6 +201,11 @@ class SideBySide(SessionPanel):
             made[field] = widget.add_class(f"sre-right-{field.replace('_', '-')}")
             editors.append(self.edit(widget, config, field, self.change_right))
         return made, editors
+
+    def _render(self) -> None:
+        for field, widget in () if self._closed else self.right_controls.items():
+            widget.disabled = self.busy and field in FIXED
+        super()._render()
 
     def _show_config(self) -> None:
         super()._show_config()

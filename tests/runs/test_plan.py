@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from sre2l_core.errors import ConfigError, DataError
 from sre2l_core.runs import plan
 from sre2l_core.runs.measurements import Measurements, Scale
 from sre2l_core.runs.pipeline import run
-from sre2l_core.runs.plan import StagePlan, lines_of, misfits, plan_run
+from sre2l_core.runs.plan import StagePlan, lines_of, misfits, on_another, plan_run, table_of
 from sre2l_core.runtime import Runtime, memory_of_passes
 
 IMAGENET = presets.get("imagenet-1k/resnet18/reference")
@@ -171,3 +172,29 @@ def test_the_table_adds_up():
         line.index(cell) + len(cell) for line, cell in zip(lines, ("hours", "0.500", "2,000", "2,001"), strict=True)
     ]
     assert len(set(ends)) == 1
+
+
+def test_another_machine_by_the_time_of_its_step(told):
+    stored = IMAGENET.but(store_labels=True)
+    here = list(plan_run(stored, runtime=Runtime(torch.device("cpu"))))
+    there = on_another(here, stored, 0.83e-3)
+    hours = {stage.stage: stage.hours for stage in there}
+    assert hours["recover"] == pytest.approx(50_000 * 4000 * 0.83e-3 / 3600)  # the 46 hours of the paper's Table 3
+    assert [a.hours / b.hours for a, b in zip(here, there, strict=True)] == pytest.approx([0.5 / 0.83e-3] * 4)
+    assert [replace(stage, hours=0) for stage in here] == [replace(stage, hours=0) for stage in there]
+    table = table_of({"hours here": here, "hours there": there})
+    assert table.head == ("stage", "hours here", "hours there", "disk", "memory", "parts", "work")
+    assert table.rows[1][:3] == ("recover", "27,778", "46.1")
+    assert table.rows[2][3] == "27.9 GiB"  # 50,000 images, 300 views, 1,000 classes, two bytes
+    assert table.rows[-1][2] == f"{sum(hours.values()):,.0f}"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_another_machine_takes_some_time_for_a_step(told, seconds):
+    with pytest.raises(ConfigError, match="more than 0 seconds"):
+        on_another([stage("recover")], IMAGENET, seconds)
+
+
+def test_without_a_step_no_machines_are_compared():
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        on_another([stage("recover", hours=0.0)], IMAGENET, 1.0)

@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
 from sre2l_core.config import RecoverConfig
-from sre2l_core.data import Dataset
+from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.errors import ConfigError
 from sre2l_core.figures import colours
+from sre2l_core.figures.svg import Drawing
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery, plan
@@ -258,6 +259,47 @@ def test_side_by_side_is_retuned_together_but_for_what_differs(tiny_teacher: Tea
     assert 0 < right.config.alpha_bn == pair.right_config.alpha_bn < 5
     with pytest.raises(ConfigError, match="same noise"):
         SideBySide(tiny_teacher, config, {"seed": 1}, runtime=cpu)
+    pair.close()
+
+
+def test_side_by_side_compares_what_is_used_up_at_the_start(tiny_teacher: Teacher, cpu: Runtime) -> None:
+    config, fourier = CONFIG.but(steps=100_000), {"parametrisation": "fourier"}
+    pair = SideBySide(tiny_teacher, config, fourier, runtime=cpu)
+    noise = pair.snapshot()
+    assert noise.crop((0, 20, 80, 40)).tobytes() != noise.crop((noise.width - 80, 20, noise.width, 40)).tobytes()
+    choice = pair.right_controls["parametrisation"]
+    assert not choice.disabled
+    pair.start()
+    after(pair, 3)
+    assert choice.disabled
+    pair.change_right(parametrisation="pixels")  # by a cell: from the next start
+    after(pair, pair.event.step + 3)
+    assert pair.stage.right.config.parametrisation == "fourier"
+    pair.stop()
+    assert pair.wait(SOON) is State.STOPPED
+    assert (pair.error, choice.disabled, choice.value) == ("", False, "pixels")
+    pair.start()
+    after(pair, 3)
+    pair.stop()
+    assert pair.wait(SOON) is State.STOPPED
+    assert torch.equal(pair.stage.left.pixels(), pair.stage.right.pixels())
+    pair.close()
+
+
+def test_side_by_side_leaves_wide_images_as_a_drawing_of_few_bytes(cpu: Runtime) -> None:
+    spec = DatasetSpec("wide", ("a", "b", "c"), 3, 80, (0.5,) * 3, (0.25,) * 3)
+    options = {"depth": 2, "width": 2}
+    teacher = Teacher(empty_network("convnet", spec, options), spec, "convnet", options)
+    pair = SideBySide(teacher, RecoverConfig(ipc=1, steps=2), {"alpha_bn": 0}, runtime=cpu)
+    assert pair.picture() is None
+    pair.start()
+    assert pair.wait(SOON) is State.FINISHED
+    assert pair.error == ""
+    drawn = pair.picture()
+    assert isinstance(drawn, Drawing)
+    assert drawn.count("data:image/jpeg") == 2
+    assert len(drawn) < 100_000
+    assert "image/svg+xml" in pair._repr_mimebundle_()
     pair.close()
 
 

@@ -24,8 +24,8 @@ from sre2l_core.stages.recover.schedule import blends_after, cosine, crops_at, f
 from sre2l_core.terms import ForwardPass, active, all_terms
 from sre2l_core.views import ViewParams, draw, matrices, resample
 
-_FIXED = frozenset(("ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"))
-_FIXED |= frozenset(("rounds", "blend", "blend_stages", "class_bn", "nudge", "nudge_steps", *parametrisations.SETTINGS))
+FIXED = frozenset(("ipc", "group_size", "group_images", "stack", "only_classes", "init", "seed", "image_format"))
+FIXED |= frozenset(("rounds", "blend", "blend_stages", "class_bn", "nudge", "nudge_steps", *parametrisations.SETTINGS))
 """Settings that are used up when a recovery starts."""
 CHECK_EVERY = 25
 """Steps between checks of the loss: each waits for the device and keeps a good state to fall back on."""
@@ -167,7 +167,7 @@ class Recovery:
         Raises:
             ConfigError: for an unknown field, a value out of bounds, or one that was already used up at the start.
         """
-        fixed = _FIXED & changes.keys()
+        fixed = FIXED & changes.keys()
         if fixed:
             raise ConfigError(f"{', '.join(sorted(fixed))} cannot change while a recovery runs: start a new one.")
         config = self.config.but(**changes)

@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args, get_origin
 import ipywidgets
 from pydantic.fields import FieldInfo
 
-from sre2l_core.config import Config, Shown
+from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.registry import catalogue
+from sre2l_core.settings import Shown
 
 CONTROL_WIDTH, LABEL_WIDTH = "276px", "100px"
 """Three controls stand side by side in a window of 1280 pixels; every label fits."""

@@ -77,9 +77,10 @@ class RecoveryPanel(LivePanel):
         if isinstance(config, RecoverConfig) and config.steps < 1:
             raise ConfigError(f"steps: a whole number of at least 1, not {config.steps}")
 
-    def start_pixels(self) -> Tensor:
+    def start_pixels(self, config: RecoverConfig | None = None) -> Tensor:
         """[N, C, H, W] uint8: what a recovery starts from; raises `ConfigError` without the data that this needs."""
-        config, teacher, start = self.config, self.teacher, starts.find(self.config.init)
+        config, teacher = config or self.config, self.teacher
+        start = starts.find(config.init)
         made = [start(teacher, config, group, self._data, self._runtime) for group in self._plan(config)]
         return teacher.spec.to_uint8(torch.cat(made))
 
