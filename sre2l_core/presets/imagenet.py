@@ -85,18 +85,16 @@ def imagenette(recipe: Recipe) -> Recipe:
     )
 
 
-lesson = reference.on("mobilenet_v2").but(
-    recover={
-        "steps": 150,  # two minutes for ten images on two CPU cores, where 4,000 would take an hour
-        "lr": 0.1,  # after so few steps of 0.25 more noise is left (docs/LOG.md, 2026-11-22)
-        "alpha_bn": 0.05,
-        "crop_scale": (0.25, 1.0),  # one large object rather than several small ones
-        "image_format": "png",
-    }
-)
+LESSON = {  # recovering in minutes on a CPU; see docs/LOG.md, 2026-11-22
+    "steps": 150,  # two minutes for ten images on two CPU cores, where 4,000 would take an hour
+    "lr": 0.1,  # after so few steps of 0.25 more noise is left
+    "alpha_bn": 0.05,
+    "crop_scale": (0.25, 1.0),  # one large object rather than several small ones
+    "image_format": "png",
+}
 
 PLUGINS = {
-    "imagenet-1k/mobilenet_v2/lesson": lesson,
+    "imagenet-1k/mobilenet_v2/lesson": reference.on("mobilenet_v2").but(recover=LESSON),
     **{
         f"imagenet-1k/{network}/{source}": recipe.on(network)
         for network in ("resnet18", "resnet50")
