@@ -20,7 +20,7 @@ SHOWN = 10
 """Images of a class, at most."""
 
 
-def memory_view(memory: CondensedSet, order: Sequence[int], title: str, *, width: int = 560) -> View:
+def memory_view(memory: CondensedSet, order: Sequence[int], title: str, *, width: int = 340) -> View:
     """A column of images for each class in the order of arrival; a class that has not come yet has an empty one.
 
     Args:
@@ -48,7 +48,7 @@ def memory_view(memory: CondensedSet, order: Sequence[int], title: str, *, width
     return View(title, drawn, tuple(notes))
 
 
-def curves_view(curves: Mapping[str, Sequence[Learnt]], classes: int, cursor: int, *, width: int = 620) -> View:
+def curves_view(curves: Mapping[str, Sequence[Learnt]], classes: int, cursor: int, *, width: int = 500) -> View:
     """Accuracy on all classes seen against their number, a line for each student and a thick one for their mean.
 
     Args:
