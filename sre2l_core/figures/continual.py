@@ -48,7 +48,7 @@ def memory_view(memory: CondensedSet, order: Sequence[int], title: str, *, width
     return View(title, drawn, tuple(notes))
 
 
-def curves_view(curves: Mapping[str, Sequence[Learnt]], classes: int, cursor: int, *, width: int = 500) -> View:
+def curves_view(curves: Mapping[str, Sequence[Learnt]], classes: int, cursor: int, *, width: int = 450) -> View:
     """Accuracy on all classes seen against their number, a line for each student and a thick one for their mean.
 
     Args:
