@@ -15,6 +15,7 @@ RUNS = {
     "relabel": "--networks convnet@16:8 --images 6 --epochs 1 --batch 4",
     "validate": "--networks convnet@16:8 --images 6 --batch 3",
     "labels": "--images 16",
+    "label_store": "--images 16 --classes 10 --epochs 1 --batch-size 8 --no-memory",
     "scaling": "--no-memory --shrink 4 --knobs ipc",
     "scale": "--workers 1 --batches 2 --steps 2 --resolution 16",
     "end_to_end": "--smoke",

@@ -54,7 +54,9 @@ class Plan:
         )
         found = list(plan_run(recipe, workers=self.workers, seconds=self.seconds, runtime=runtime))
         name, shared = self.preset or self.data.data, f", shared by {self.workers} workers" if self.workers > 1 else ""
-        say(f"{name}{shared}. Memory is that of each worker, beside the program itself.\n")
+        say(
+            f"{name}{shared}. Memory is that of each worker, beside the program itself; images that they share count.\n"
+        )
         for line in lines_of(found):
             say(line)
         where = f"{runtime.device.type}, {runtime.precision}"

@@ -13,11 +13,13 @@ from typing import Any
 from sre2l_core import storage
 from sre2l_core.errors import SRe2LError
 from sre2l_core.events import Listener, ignore
-from sre2l_core.paper.entry import Budget, Claim, Entry
+from sre2l_core.paper.entry import Budget, Cell, Claim, Entry
+from sre2l_core.runs.by_workers import Workshop
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
 from sre2l_core.tabular import ENDINGS, Table, in_markdown
+from sre2l_core.work import Workers
 
 WARNING = {
     "laptop": "Laptop budget: not a replication. Only trends may be compared with the paper's, never numbers.",
@@ -181,8 +183,9 @@ def run(
         store: where the runs lie; other tables may lie there too.
         data_root: where the data lies, if not at its usual place.
         runtime: device and precision; the best there is by default.
-        executor: whose workers share the work of each run; see `work.Workers`.
-        listening: called for each run, gives the listener of its steps.
+        executor: whose workers make runs side by side, a part of a run each, as in a sweep. Fewer runs than workers,
+            and those whose labels are stored, are made one after another, and all share the work of each.
+        listening: called for each run, and for those made side by side; gives the listener of their steps.
         say: called with a line before each cell.
 
     Raises:
@@ -191,12 +194,15 @@ def run(
     """
     budget = asked(entry, name, data_root)
     results, errors = Results(entry, name, budget, store), []
+    failed = {} if executor is None else _side_by_side(budget, store, executor, runtime, listening, say)
     for number, cell in enumerate(budget.cells, start=1):
         values: list[float] = []
         found = sum(cell.finished(store, recipe) for recipe in cell.recipes)
         say(f"{number}/{len(budget.cells)}  {cell.name}: {found} of {len(cell.recipes)} runs found")
         try:
             for recipe in cell.recipes:
+                if failed and _is_whole(cell) and store.note(recipe) in failed:
+                    raise failed[store.note(recipe)]
                 with listening() as on_step:
                     places = cell.make(store, recipe, runtime=runtime, executor=executor, on_step=on_step)
                     values += entry.measure(places, cell)
@@ -208,6 +214,29 @@ def run(
     if not results.values:
         raise errors[0]
     return results
+
+
+def _side_by_side(
+    budget: Budget,
+    store: Store,
+    executor: Executor,
+    runtime: Runtime | None,
+    listening: Callable[[], AbstractContextManager[Listener]],
+    say: Callable[[str], object],
+) -> dict[Path, SRe2LError]:
+    """Have workers make whole runs, a part each, where there are enough of them; note of each that failed -> why."""
+    asked = {store.note(recipe): recipe for cell in budget.cells if _is_whole(cell) for recipe in cell.recipes}
+    left = [recipe for recipe in asked.values() if not (recipe.store_labels or store.finished(recipe))]
+    if len(left) < Workers.of(executor).count():
+        return {}
+    say(f"{len(left)} runs are made side by side")
+    with listening() as on_step:
+        return Workshop(store, executor, runtime=runtime or Runtime.auto(), on_step=on_step).make(left)
+
+
+def _is_whole(cell: Cell) -> bool:
+    """Whether a cell asks for runs to their end, and nothing else."""
+    return type(cell).make is Cell.make
 
 
 def asked(entry: Entry, name: str, data_root: Path | None = None) -> Budget:

@@ -42,6 +42,8 @@ class StagePlan:
     """Bytes on the device of each worker, at their peak."""
     beside: int = 0
     """Bytes of images and labels in the main memory of each worker."""
+    common: int = 0
+    """Bytes of these that workers of one machine map and have in common."""
     meanwhile: int = 0
     """Bytes of disk that it takes only while it works."""
 
@@ -140,7 +142,8 @@ def misfits(stages: Sequence[StagePlan], out: Path, workers: int, runtime: Runti
         together = min(workers, here, stage.units)
         if not own and stage.memory > (size := memory_for(runtime.device)):
             yield f"{stage.stage} needs {in_bytes(stage.memory)} of the device's {in_bytes(size)}: {_SMALLER}"
-        if (asked := together * (stage.beside + own * stage.memory)) > main:
+        asked = stage.common + together * (stage.beside - stage.common + own * stage.memory)
+        if asked > main:
             share = f", {together} workers together" if together > 1 else ""
             yield f"{stage.stage} needs {in_bytes(asked)} of memory{share}, {in_bytes(main)} are free: {_SMALLER}"
 
@@ -187,7 +190,8 @@ def _relabel(scale: Scale, measured: Measurements) -> StagePlan:
     # An epoch of logits in float32, and as they are packed.
     beside = scale.images * (scale.image_bytes + 4 * classes) + disk // config.epochs
     work = f"{config.epochs} views of {scale.images:,} images"
-    return StagePlan("relabel", work, config.epochs, hours, disk, weight_bytes(teacher.net), beside)
+    common = scale.images * scale.image_bytes
+    return StagePlan("relabel", work, config.epochs, hours, disk, weight_bytes(teacher.net), beside, common)
 
 
 def _validate(scale: Scale, measured: Measurements) -> StagePlan:
@@ -202,10 +206,11 @@ def _validate(scale: Scale, measured: Measurements) -> StagePlan:
         memory = max(memory, peak)
     students = scale.students * len(config.students)
     work = f"{students} students, {config.epochs} epochs of {scale.images:,} images each"
-    # The condensed images, and as many real ones; an epoch of labels.
-    beside = scale.resident + scale.images * (2 * scale.image_bytes + 4 * spec.num_classes * stored)
+    # The condensed images, and as many real ones, which each student draws for itself; an epoch of labels.
+    common = scale.resident + scale.images * scale.image_bytes
+    beside = common + scale.images * (scale.image_bytes + 4 * spec.num_classes * stored)
     decoded = 0 if scale.resident else scale.val * scale.image_bytes
-    return StagePlan("validate", work, students, seconds / 3600, 2**14, memory, beside, meanwhile=decoded)
+    return StagePlan("validate", work, students, seconds / 3600, 2**14, memory, beside, common, meanwhile=decoded)
 
 
 def _hours(hours: float) -> str:

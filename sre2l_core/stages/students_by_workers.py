@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -17,21 +17,28 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import WorkError
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, MadeOnTheFly, SoftLabels
-from sre2l_core.stages.rows import grid
+from sre2l_core.stages.rows import Row, grid
+from sre2l_core.stages.students import Student
 from sre2l_core.storage import Piece
 from sre2l_core.work import Shared, Unit, run_units
 
 
 class Materials(NamedTuple):
-    """What every student needs: the arguments of `validate`."""
+    """What every student needs: the arguments of `grid`."""
 
     condensed: CondensedSet
     labels: LabelSource
     data: Dataset
     config: ValidateConfig
     teacher: Teacher | None
+    temperatures: tuple[float, ...] = ()
     confusion: bool = False
     """Whether the confusion matrix of each student is asked for."""
+
+    def rows(self, runtime: Runtime) -> list[Row]:
+        """What is compared; raises as `grid` does."""
+        condensed, labels, data, config, teacher, temperatures, _ = self
+        return grid(condensed, labels, data, config, teacher=teacher, temperatures=temperatures, runtime=runtime)
 
 
 class StudentKey(NamedTuple):
@@ -41,7 +48,7 @@ class StudentKey(NamedTuple):
     seed: int
 
 
-class Answer(NamedTuple):
+class Tested(NamedTuple):
     """What became of a student."""
 
     result: dict[str, float]
@@ -49,34 +56,54 @@ class Answer(NamedTuple):
     """[K, K], where it was asked for."""
 
 
+Answer = tuple[StudentKey, Any]
+"""Which student, and what its unit returned."""
+
+
 class OutOfReachError(WorkError):
     """A worker does not see the folder of stored labels."""
 
 
 def by_workers(
-    executor: Executor, materials: Materials, students: Sequence[tuple[StudentKey, str]], runtime: Runtime
-) -> Generator[tuple[StudentKey, Answer] | None, None, None]:
+    executor: Executor,
+    materials: Materials,
+    students: Sequence[tuple[StudentKey, str]],
+    runtime: Runtime,
+    call: Callable[..., Any] | None = None,
+) -> Generator[Answer | None, None, None]:
     """Have workers train students, given with what they are called; each with its result, None while none is done.
 
     Stored labels are read where they lie, an epoch at a time. Where a worker does not see them, they travel, if they
     are not too many.
+
+    Args:
+        executor: see `work.Workers`.
+        materials: what all of them need.
+        students: those that are asked for.
+        runtime: device and precision.
+        call: what a unit does with materials and key, such as `train_student`, which is meant by None.
     """
     labels, left = materials.labels, dict(students)
     if isinstance(labels, SoftLabels):  # workers may have been started in another folder
         shards = [replace(s, path=s.path.absolute()) if isinstance(s, Piece) else s for s in labels.shards]
         materials = materials._replace(labels=replace(labels, shards=shards))
     try:
-        yield from _train(executor, materials, left, runtime)
+        yield from _train(executor, materials, left, runtime, call or train_student)
     except OutOfReachError as error:
-        yield from _train(executor, materials._replace(labels=carried(labels, error)), left, runtime)
+        there = materials._replace(labels=carried(labels, error))
+        yield from _train(executor, there, left, runtime, call or train_student)
 
 
 def _train(
-    executor: Executor, materials: Materials, left: dict[StudentKey, str], runtime: Runtime
-) -> Generator[tuple[StudentKey, Answer] | None, None, None]:
+    executor: Executor,
+    materials: Materials,
+    left: dict[StudentKey, str],
+    runtime: Runtime,
+    call: Callable[..., Any],
+) -> Generator[Answer | None, None, None]:
     """Have students trained that are left, and strike out those that are done."""
     shared = Shared.of(materials)
-    units = [Unit(note, train_student, (shared, key)) for key, note in left.items()]
+    units = [Unit(note, call, (shared, key)) for key, note in left.items()]
     with closing(run_units(units, executor, runtime)) as answers:
         for answer in answers:
             if answer is None:
@@ -88,19 +115,21 @@ def _train(
             yield key, found
 
 
-def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) -> Answer:
+def begin_student(materials: Materials, key: StudentKey, runtime: Runtime) -> Student:
+    """In a worker: a fresh student."""
+    if isinstance(materials.labels, MadeOnTheFly):
+        materials.labels.runtime = runtime
+    if isinstance(materials.labels, SoftLabels):
+        check_within_reach(materials.labels)
+    return materials.rows(runtime)[key.row].begin(key.seed, materials.data, runtime)
+
+
+def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) -> Tested:
     """One unit: a student learns and is tested."""
-    labels = materials.labels
-    if isinstance(labels, MadeOnTheFly):
-        labels.runtime = runtime
-    if isinstance(labels, SoftLabels):
-        check_within_reach(labels)
-    condensed, _, data, config, teacher, asked = materials
-    rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
-    student = rows[key.row].begin(key.seed, data, runtime)
+    student = begin_student(materials, key, runtime)
     for _ in student:
         pass
-    return Answer(student.result(), student.confusion() if asked else None)
+    return Tested(student.result(), student.confusion() if materials.confusion else None)
 
 
 def check_within_reach(labels: SoftLabels) -> None:

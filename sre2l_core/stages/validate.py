@@ -71,7 +71,7 @@ def validating(
         if executor is None:
             yield from _one_by_one(rows, data, runtime, results, work)
         else:
-            materials = Materials(condensed, labels, data, config, teacher, confusion)
+            materials = Materials(condensed, labels, data, config, teacher, confusion=confusion)
             yield from _by_workers(executor, materials, rows, runtime, results)
         origin = {**request, "precision": runtime.precision}
         score = Score(tuple(row.score(results.of(row)) for row in rows), origin, results.confusions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,21 @@ class Explorer(RunBox):
     Args:
         folder: a store, as `sweep` and `sre2l paper` make it, or a folder of run folders.
         runtime: device and precision; the best there is by default.
+        executor: whose workers do what a run shares, all but its teacher; see `RunBox.executor`.
         name: see `LivePanel`.
         axes: what `choose` takes.
     """
 
     def __init__(
-        self, folder: str | Path, *, runtime: Runtime | None = None, name: str | None = None, **axes: str | None
+        self,
+        folder: str | Path,
+        *,
+        runtime: Runtime | None = None,
+        executor: Executor | None = None,
+        name: str | None = None,
+        **axes: str | None,
     ) -> None:
-        self.points = Points(folder)
+        self.points, self.executor = Points(folder), executor
         self._runtime, self._chosen = runtime or Runtime.auto(), ""
         self._chart, self._view = ChartView(self.points, self._open_point), RunView()
         self.knobs = Knobs(self._grow, self.export, self._refresh)
@@ -158,7 +166,7 @@ class Explorer(RunBox):
         recipe = self.turn(*self.knobs.asked_one(self._recipe()))
         store = Store(self.points.folder)
         self._next = store.note(recipe).stem.partition("-")[2]
-        return store.making(recipe, runtime=self._runtime)
+        return store.making(recipe, runtime=self._runtime, executor=self.executor)
 
     def show(self, frame: StepEvent) -> None:
         """Say how far it is."""

@@ -50,7 +50,7 @@ class PipelinePanel(LivePanel):
         recipe: settings of all stages.
         data: the dataset where it is loaded already.
         runtime: device and precision; the best there is by default.
-        executor: whose workers recover, relabel and train students; see `work.Workers`.
+        executor: whose workers recover, relabel and train students; see `RunBox.executor`.
         name: see `LivePanel`.
     """
 
@@ -65,7 +65,7 @@ class PipelinePanel(LivePanel):
         executor: Executor | None = None,
         name: str | None = None,
     ) -> None:
-        self.bench = Workbench(recipe, data=data, runtime=runtime, executor=executor)
+        self.executor, self.bench = executor, Workbench(recipe, data=data, runtime=runtime)
         """Recipe and artifacts, without Jupyter."""
         self._from = STAGES[0]
         self.editors: dict[tuple[str, str], Any] = {}
@@ -105,6 +105,7 @@ class PipelinePanel(LivePanel):
 
     def build(self) -> Stage:
         """The stages from the asked one on."""
+        self.bench.executor = self.executor
         return self.bench.run_from(self._from)
 
     def show(self, frame: StepEvent) -> None:

@@ -23,9 +23,9 @@ from sre2l_core.worker import Stage
 
 
 class RelabelPanel(LivePanel):
-    """Stage 3 under the magnifying glass: one image, a few of its crops, their labels.
+    """Stage 3 under the magnifying glass: one image, a few of its crops, their labels, all looked at in this process.
 
-    The chosen image and its crops are labelled in a worker, crop by crop; the temperature only redraws.
+    The chosen image and its crops are labelled in a thread beside, crop by crop; the temperature only redraws.
 
     Args:
         teacher: labels the crops; the panel works on a copy.

@@ -37,6 +37,8 @@ class _Frame(NamedTuple):
 class SqueezePanel(LivePanel):
     """Stage 1, live. `teacher` holds the result; it can be taken at any time between two steps.
 
+    One network is trained, here: that is no work for an executor (see `torchrun` in docs/scale.md).
+
     Args:
         data: training and validation images.
         config: network and recipe; the panel edits epochs, batch size and learning rate (this one also while it runs).

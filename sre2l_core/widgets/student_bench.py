@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from sre2l_core.figures.tables import table
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
-from sre2l_core.stages.rows import grid
+from sre2l_core.stages.students_by_workers import Materials
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.tabular import Table
 from sre2l_core.widgets.base.panel import LivePanel
@@ -87,6 +88,7 @@ class StudentBench(LivePanel):
         images: gives the images, in the worker.
         about: what they are, in words.
         runtime: device and precision; the best there is by default.
+        executor: whose workers train the students, whose curves then come as a whole; see `RunBox.executor`.
         name: see `LivePanel`.
     """
 
@@ -103,8 +105,10 @@ class StudentBench(LivePanel):
         images: Callable[[], CondensedSet],
         about: Callable[[], str],
         runtime: Runtime | None = None,
+        executor: Executor | None = None,
         name: str | None = None,
     ) -> None:
+        self.executor = executor
         self.teacher, self.data, self.relabel = teacher, data, relabel
         self._images, self._words, self._runtime = images, about, runtime or Runtime.auto()
         self.trials: list[Trial] = []
@@ -128,8 +132,9 @@ class StudentBench(LivePanel):
         """Label the images as they are now, and begin with fresh students."""
         condensed, self._about = self._images(), self._words()
         labels = LiveLabels(self.teacher, condensed, self.relabel, runtime=self._runtime)
-        rows = grid(condensed, labels, self.data, self.config, teacher=self.teacher, runtime=self._runtime)
-        return Classroom([row for row in rows if row.labels != "hard"], self.data, runtime=self._runtime)
+        made_of = Materials(condensed, labels, self.data, self.config, self.teacher)
+        how: dict[str, Any] = {"runtime": self._runtime, "executor": self.executor}
+        return Classroom(made_of, keep=lambda row: row.labels != "hard", **how)
 
     def look(self, stage: Classroom, event: StepEvent) -> _Frame:
         """Copy what is known."""

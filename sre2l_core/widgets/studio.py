@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Studio(MappedStudio):
         recipe: settings to begin with.
         per_class: real images of each class on the map.
         runtime: device and precision; the best there is by default.
+        executor: whose workers train students; the images, which are watched step by step, are recovered here.
         folder: where saving and exporting write to, unless told otherwise.
         name: see `LivePanel`.
     """
@@ -51,13 +53,14 @@ class Studio(MappedStudio):
         *,
         per_class: int = 25,
         runtime: Runtime | None = None,
+        executor: Executor | None = None,
         folder: str | Path = "runs/studio",
         name: str | None = None,
     ) -> None:
         runtime, called = runtime or Runtime.auto(), name or "Studio"
         self.bench = StudentBench(
             own_copy(teacher), data, recipe.relabel, students(recipe),
-            images=self.condensed, about=self.in_words, runtime=runtime, name=f"{called} students",
+            images=self.condensed, about=self.in_words, runtime=runtime, executor=executor, name=f"{called} students",
         )  # fmt: skip
         """Trains students on the images."""
         self.presets = PresetMenu(self.begin, lambda: self.unsaved, runtime=runtime, name=f"{called} presets")

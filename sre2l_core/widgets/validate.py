@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import ipywidgets
@@ -21,7 +22,7 @@ from sre2l_core.figures.svg import Drawing
 from sre2l_core.figures.tables import MAX_CLASSES, class_dots, table
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource, LiveLabels
-from sre2l_core.stages.rows import grid
+from sre2l_core.stages.students_by_workers import Materials
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.studies.diagnose import widest_spread
 from sre2l_core.tabular import Table
@@ -53,6 +54,7 @@ class ValidatePanel(LivePanel):
         teacher: labels random real images.
         temperatures: more than one make one row of soft labels each; else the temperature of the config is used.
         runtime: device and precision; the best there is by default.
+        executor: whose workers train the students, whose curves then come as a whole; see `RunBox.executor`.
         name: see `LivePanel`.
     """
 
@@ -70,8 +72,10 @@ class ValidatePanel(LivePanel):
         teacher: Teacher | None = None,
         temperatures: Sequence[float] = (),
         runtime: Runtime | None = None,
+        executor: Executor | None = None,
         name: str | None = None,
     ) -> None:
+        self.executor = executor
         self.condensed, self.labels, self.data, self.teacher = condensed, labels, data, teacher
         self.temperatures = tuple(temperatures)
         self._runtime = runtime or Runtime.auto()
@@ -101,11 +105,8 @@ class ValidatePanel(LivePanel):
 
     def build(self) -> Stage:
         """Fresh students of every setting."""
-        rows = grid(
-            self.condensed, self.labels, self.data, self.config,
-            teacher=self.teacher, temperatures=self.temperatures, runtime=self._runtime,
-        )  # fmt: skip
-        return Classroom(rows, self.data, runtime=self._runtime)
+        made_of = (self.condensed, self.labels, self.data, self.config, self.teacher, self.temperatures)
+        return Classroom(Materials(*made_of), runtime=self._runtime, executor=self.executor)
 
     def look(self, stage: Classroom, event: StepEvent) -> _Frame:
         """Copy what is known."""
@@ -141,7 +142,7 @@ class ValidatePanel(LivePanel):
         rows = [
             (
                 f'<span style="color: {of_number(numbers[row["name"]])}">●</span> {html.escape(row["name"])}',
-                f"{row['n']:,}",
+                f"{row['n']:,}" if row["n"] else "–",
                 _accuracy(row),
                 _finished(row),
             )

@@ -64,7 +64,7 @@ class Performer:
         """Run a unit; `sent` tells one sending from another, which Dask would take for the same.
 
         Returns:
-            Its packed result, or `Missing` where this process lacks a shared value.
+            Its packed result, or `Missing` where this process lacks a shared value, or does not reach its file.
         """
         runtime = place.found()
         # Units of one process take turns: they share its networks, and the number of its threads.
@@ -76,8 +76,8 @@ class Performer:
 def _values(unit: Unit) -> list[Any] | None:
     """The arguments of a unit, shared values put in their places; None where one was never sent here."""
     for shared in unit.shared:
-        if shared.key not in _KEPT and shared.packed is not None:
-            _KEPT[shared.key] = unpack(shared.packed)
+        if shared.key not in _KEPT and (arrived := shared.arrived()) is not None:
+            _KEPT[shared.key] = unpack(*arrived)
     if any(shared.key not in _KEPT for shared in unit.shared):
         return None
     for shared in unit.shared:

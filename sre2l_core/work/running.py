@@ -10,13 +10,13 @@ from contextlib import suppress
 from itertools import islice
 from math import inf
 from threading import Event
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from sre2l_core.errors import ConfigError, SRe2LError, WorkError, out_of_memory
 from sre2l_core.runtime import Runtime
 from sre2l_core.work.performing import Performer, Place
-from sre2l_core.work.units import Missing, Unit, unpack
+from sre2l_core.work.units import Load, Missing, Unit, unpack
 
 
 class Workers(Executor):
@@ -104,26 +104,32 @@ def run_units(
         under_way.cancel()
 
 
+class _Sending(NamedTuple):
+    """A unit on its way: with how much of what it shares, and until when an answer is waited for."""
+
+    unit: Unit
+    load: Load
+    until: float
+
+
 class _UnderWay:
     """Units that were sent and not answered yet."""
 
     def __init__(self, workers: Workers, place: Place) -> None:
         self._workers, self._place = workers, place
-        self._futures: dict[Future[Any], tuple[Unit, float]] = {}
-        """Of each sending: what was sent, and until when an answer is waited for."""
+        self._futures: dict[Future[Any], _Sending] = {}
         self._answered = Event()
 
     def __len__(self) -> int:
-        return len({unit for unit, _ in self._futures.values()})
+        return len({sending.unit for sending in self._futures.values()})
 
-    def send(self, unit: Unit, *, whole: bool = False) -> None:
-        """Hand a unit to the executor, with what it shares or without."""
-        sent = unit if whole else unit.without_values()
+    def send(self, unit: Unit, load: Load = Load.KEYS) -> None:
+        """Hand a unit to the executor, with so much of what it shares."""
         try:
-            future = self._workers.submit(Performer(unit.name), sent, self._place, uuid4().hex)
+            future = self._workers.submit(Performer(unit.name), unit.loaded(load), self._place, uuid4().hex)
         except (RuntimeError, OSError) as error:
             raise _broken(unit, error) from error
-        self._futures[future] = (unit, time.monotonic() + (self._workers.patience or inf))
+        self._futures[future] = _Sending(unit, load, time.monotonic() + (self._workers.patience or inf))
         if hasattr(future, "add_done_callback"):
             future.add_done_callback(lambda _: self._answered.set())
 
@@ -132,26 +138,26 @@ class _UnderWay:
         self._answered.wait(_MOMENT)
         self._answered.clear()
         found = []
-        for future, (unit, until) in list(self._futures.items()):
+        for future, (unit, load, until) in list(self._futures.items()):
             if future in self._futures and future.done():  # it is gone where another worker was quicker
                 del self._futures[future]
                 result = _result(future, unit)
                 if isinstance(result, Missing):
-                    self.send(unit, whole=True)
+                    self.send(unit, Load(load + 1))
                 else:
                     self._forget(unit)
                     found.append((unit, unpack(result)))
             elif time.monotonic() > until:
-                self._futures[future] = (unit, inf)
+                self._futures[future] = _Sending(unit, load, inf)
                 self._ask_another(unit)
         return found
 
     def _ask_another(self, unit: Unit) -> None:
         waited = f"{unit.name}: no answer within {self._workers.patience:g} s"
-        if sum(other is unit for other, _ in self._futures.values()) >= _ASKED:
+        if sum(other.unit is unit for other in self._futures.values()) >= _ASKED:
             raise WorkError(f"{waited} from any of {_ASKED} workers. {_KEPT_SO_FAR}")
         warnings.warn(f"{waited}, given to another worker too", stacklevel=2)
-        self.send(unit, whole=True)
+        self.send(unit, Load.MAPPED)
 
     def cancel(self) -> None:
         """Whoever was not begun need not begin."""
@@ -161,7 +167,7 @@ class _UnderWay:
         self._futures.clear()
 
     def _forget(self, unit: Unit) -> None:
-        for future in [future for future, (other, _) in self._futures.items() if other is unit]:
+        for future in [future for future, sending in self._futures.items() if sending.unit is unit]:
             del self._futures[future]
 
 

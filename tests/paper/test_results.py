@@ -1,9 +1,13 @@
 """Running a grid and reading it: verdicts, the page, the CSV, cells that fail."""
 
+import contextlib
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+import workloads
+from small_runs import BASE as SMALL
 
 from sre2l_core.artifacts import Score, ScoreRow
 from sre2l_core.errors import ConfigError, DivergenceError
@@ -12,6 +16,7 @@ from sre2l_core.paper import Budget, Cell, Claim, Entry, Results, run
 from sre2l_core.presets import Recipe, repeated
 from sre2l_core.runs.difference import Difference
 from sre2l_core.runs.pipeline import Places
+from sre2l_core.runs.store import Store
 
 BASE = Recipe().but(validate={"seeds": 1})
 
@@ -143,3 +148,24 @@ def test_files_say_the_same_in_columns(tmp_path):
     long = rows[2]
     assert (float(long["mean"]), float(long["std"]), long["n"]) == pytest.approx((30.1, 0.1, "3"))
     assert [float(value) for value in long["values"].split()] == pytest.approx([30.0, 30.1, 30.2])
+
+
+def test_workers_make_runs_side_by_side_and_one_that_fails_costs_no_other(tmp_path, cpu):
+    good = SMALL.but(store_labels=False, validate={"seeds": 1})
+    runs = {
+        "good": good,
+        "bad": good.but(squeeze={"lr": 100.0, "momentum": 0.99, "warmup_epochs": 0, "weight_decay": 1.0}),
+    }
+    cells = tuple(Cell(row, "digits", repeated(recipe, times=2)) for row, recipe in runs.items())
+    entry = Entry("table-99", "Two", "run", (), {}, (), budgets={"laptop": Budget("No time.", cells)})
+    alone = run(entry, "laptop", Store(tmp_path / "alone"), runtime=cpu)
+    with ThreadPoolExecutor(1) as threads:
+        executor, events, said = workloads.Counting(threads), [], []
+        how = {"runtime": cpu, "executor": executor, "listening": lambda: contextlib.nullcontext(events.append)}
+        shared = run(entry, "laptop", Store(tmp_path / "shared"), say=said.append, **how)
+        kinds = [name.partition("-")[0] for name in dict.fromkeys(executor.names)]
+        assert (kinds.count("teacher"), kinds.count("condensed"), kinds.count("score")) == (2, 2, 2)
+        assert {event.stage for event in events} == {"sweep"}
+        assert said[:2] == ["4 runs are made side by side", "1/2  good, digits: 2 of 2 runs found"]
+    assert shared.values == alone.values
+    assert list(shared.failures) == list(alone.failures) == [("bad", "digits")]

@@ -51,6 +51,7 @@ def test_imagenet_by_hand_and_without_its_pictures(told, monkeypatch, tmp_path):
     assert (alone["recover"].memory, alone["validate"].memory) == (700, 5120)  # a group of 100, a micro-batch of 512
     pixels = 3 * 224 * 224
     assert alone["validate"].beside == 2 * 50_000 * pixels
+    assert alone["validate"].common == 50_000 * pixels
     assert alone["validate"].meanwhile == 50_000 * pixels
 
 
@@ -158,6 +159,7 @@ def test_what_will_not_fit_is_said(monkeypatch, tmp_path):
     (line,) = said([large], 4, cpu)
     assert line.startswith("recover needs 20.0 GiB of memory, 4 workers together, 16.0 GiB are free: use fewer workers")
     assert not said([stage("recover", memory=3 * GIB, beside=2 * GIB, units=3)], 4, cpu)  # one has nothing to do
+    assert not said([replace(large, common=2 * GIB)], 4, cpu)
     (line,) = said([stage("recover", memory=9 * GIB)], 1, gpu)
     assert line.startswith("recover needs 9.0 GiB of the device's 8.0 GiB: use")
     assert not said([stage("recover", memory=8 * GIB, beside=16 * GIB)], 1, gpu)

@@ -23,6 +23,13 @@ def scaled(vector, factor, runtime):
     return vector * factor, os.getpid()
 
 
+def looked_at(images, runtime):
+    """A number that every page enters, which process it was, and KiB of its memory that are no pages of a file."""
+    found = int(images.flatten()[::1024].long().sum())
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return found, os.getpid(), next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+
 def threads(runtime):
     return torch.get_num_threads(), runtime.precision
 

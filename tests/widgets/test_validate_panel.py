@@ -12,6 +12,7 @@ from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.rows import grid
+from sre2l_core.stages.students_by_workers import Materials
 from sre2l_core.studies.classroom import Classroom
 from sre2l_core.widgets import ValidatePanel
 from sre2l_core.worker import State
@@ -100,7 +101,7 @@ def test_each_temperature_is_a_setting(
 
 def test_students_learn_in_turns(tiny_condensed: CondensedSet, labels: LiveLabels, tiny_data: Dataset) -> None:
     config = CONFIG.but(against=(), seeds=1)
-    room = Classroom(grid(tiny_condensed, labels, tiny_data, config), tiny_data)
+    room = Classroom(Materials(tiny_condensed, labels, tiny_data, config, None))
     notes = [event.note.split(",")[0] for event in room]
     assert notes[:4] == ["condensed + soft"] * 2 + ["condensed + hard"] * 2
     assert len(notes) == room.total == 16

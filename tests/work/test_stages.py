@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
+import torch
 import workloads
 from waiting import until
 
@@ -20,7 +21,7 @@ from sre2l_core.stages.recover import recover
 from sre2l_core.stages.recover.stage import recovering
 from sre2l_core.stages.relabel import relabel
 from sre2l_core.stages.validate import validate
-from sre2l_core.work import Workers
+from sre2l_core.work import Workers, units
 from sre2l_core.worker import Run, State
 
 RECOVER = {"ipc": 2, "group_size": 2, "stack": 2, "steps": 6, "lr": 0.1, "alpha_bn": 0.1, "snapshot_every": 3}
@@ -199,3 +200,22 @@ def test_four_workers_make_the_same(tiny_teacher, tiny_condensed, tiny_data, cpu
         test_recover(executor, tiny_teacher, tiny_data, cpu, tmp_path / "recover")
         test_relabel(executor, tiny_teacher, tiny_condensed, cpu, tmp_path / "relabel")
         test_validate(executor, tiny_teacher, tiny_condensed, tiny_data, cpu, tmp_path / "validate")
+
+
+def test_pools_that_workers_map_make_the_same(executor, tiny_teacher, tiny_condensed, tiny_data, cpu, monkeypatch):
+    monkeypatch.setattr(units, "_LARGE", 1)  # every tensor lies in a file
+    config, views = RecoverConfig(**RECOVER, init="real"), RelabelConfig(**RELABEL)
+    rest = {"runtime": cpu, "executor": executor}
+    images = [recover(tiny_teacher, config, data=tiny_data, **how).id for how in (rest, {"runtime": cpu})]
+    assert images[0] == images[1]
+    stored, alone = (relabel(tiny_teacher, tiny_condensed, views, **how) for how in (rest, {"runtime": cpu}))
+    for ours, theirs in zip(stored.shards, alone.shards, strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    students = ValidateConfig(
+        students=("convnet",), student_options={"depth": 2, "width": 8}, epochs=2, batch_size=4, seeds=1
+    )
+    scores = [
+        validate(tiny_condensed, stored, tiny_data, students, teacher=tiny_teacher, **how).rows
+        for how in (rest, {"runtime": cpu})
+    ]
+    assert scores[0] == scores[1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
+import weakref
+from collections import OrderedDict
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -19,8 +22,9 @@ from sre2l_core.config import RelabelConfig
 from sre2l_core.errors import ConfigError, NoMemoryError, WorkError
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LiveLabels
-from sre2l_core.work import Shared, Unit, Workers, performing, run_units
+from sre2l_core.work import Shared, Unit, Workers, mapped, performing, run_units
 from sre2l_core.work.executors import dask, executor_for, pool
+from sre2l_core.work.mapped import Mapped
 from sre2l_core.work.performing import Performer, Place
 from sre2l_core.work.units import pack, unpack
 
@@ -60,6 +64,73 @@ def test_what_units_share_travels_to_each_worker_once_and_tensors_come_back(exec
     counting.names.clear()
     assert len(results([*units[:3]], counting)) == 3
     assert len(counting.names) == 3 or processes < 2  # nobody lacks it any more
+
+
+LARGE = torch.arange(2**21).view(8, 512, 512)  # 16 MiB
+
+
+def test_large_tensors_are_mapped_by_workers_and_take_none_of_their_memory(executor):
+    small, large = Shared.of(LARGE[0].clone()), Shared.of({"images": LARGE, "again": LARGE})
+    assert isinstance(large.large, Mapped)
+    assert len(large.packed) < 1000
+    assert large.large._sizes == [LARGE.nbytes]
+    before = {pid: own for _, (_, pid, own) in results(looking(small, 8), executor)}
+    for _, (found, pid, own) in results(looking(Shared.of(LARGE), 8), executor):
+        assert found == int(LARGE.flatten()[::1024].sum())
+        if pid != os.getpid():
+            assert own - before.get(pid, own) < 4 * 1024
+
+
+def looking(shared, count):
+    return [Unit(f"look {number}", workloads.looked_at, (shared,)) for number in range(count)]
+
+
+@pytest.mark.parametrize("how", ["far", "another file", "a pipe", "no room", "no names"])
+def test_workers_that_do_not_reach_the_file_are_sent_what_is_in_it(how, tmp_path, monkeypatch):
+    monkeypatch.setattr(performing, "_KEPT", OrderedDict())
+    if how == "no room":
+        monkeypatch.setattr(mapped, "TemporaryFile", lambda: (_ for _ in ()).throw(OSError("No space left on device")))
+    if how == "no names":
+        monkeypatch.setattr(mapped, "_HANDLES", "/nowhere/{}/{}")
+    shared = Shared.of(LARGE)
+    assert isinstance(shared.large, Mapped) is (how not in ("no room", "no names"))
+    elsewhere = tmp_path / "elsewhere"
+    if how == "another file":
+        elsewhere.write_bytes(bytes(Path(shared.large._path).stat().st_size))
+    if how == "a pipe":
+        os.mkfifo(elsewhere)
+
+    class Far(workloads.Counting):
+        """Another machine: what the driver's path leads to is another thing there."""
+
+        def submit(self, fn, unit, *args):
+            (sent,) = unit.args
+            if isinstance(sent.large, Mapped):
+                there = copy.copy(sent.large)
+                there._path = str(elsewhere)
+                unit = replace(unit, args=(replace(sent, large=there),))
+            return super().submit(fn, unit, *args)
+
+    with ThreadPoolExecutor(1) as threads:
+        executor = Far(threads)
+        ((_, (found, _, _)),) = results(looking(shared, 1), executor)
+    assert found == int(LARGE.flatten()[::1024].sum())
+    assert len(executor.names) == (2 if how in ("no room", "no names") else 3)
+
+
+def test_what_a_worker_writes_into_a_mapped_tensor_nobody_else_sees_and_the_file_goes_with_its_driver():
+    images, labels = LARGE.clone(), torch.arange(2**20).to(torch.bfloat16)
+    shared = Shared.of((images, labels, torch.nn.Parameter(images.float())))
+    one, other = (unpack(*shared.arrived()) for _ in range(2))
+    one[0].zero_()
+    assert torch.equal(other[0], images)
+    assert torch.equal(other[1], labels)
+    assert isinstance(other[2], torch.nn.Parameter)
+    file, gone = shared.large._file, weakref.ref(shared.large)
+    del shared
+    assert gone() is None
+    assert file.closed
+    assert torch.equal(other[0], images)  # for as long as a worker holds it
 
 
 def test_workers_compute_with_the_threads_and_the_precision_that_the_driver_says(executor):

@@ -11,6 +11,9 @@ A subclass says what to run and what to show of it:
 
 From a slider to the computation there are four calls: the listener of `listen`, `change`, `Run.retune`, and the worker,
 which hands the new value to the stage's own `retune` before its next step.
+
+Panels of stages whose work can be shared take an `executor`, as the stages do. What is watched step by step is done in
+this process: a recovery whose images are shown, a teacher that trains, the crops of one image.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -34,6 +35,9 @@ class RunBox(KeptBox):
         name: boxes of one name never run at the same time: making one stops the other, as when a cell is run again.
         max_fps: upper bound on frames a second.
     """
+
+    executor: Executor | None = None
+    """Whose workers do what a run can share, from the next start on; None: all is done here. See `work.Workers`."""
 
     def __init__(self, editors: Any, views: Sequence[Any], *, name: str | None, max_fps: float) -> None:
         self._lock = threading.RLock()
@@ -124,14 +128,9 @@ class RunBox(KeptBox):
             self._complain("")
             self._run = None
             self._guarded(self.clear)
-            self._run = self._last = Run(
-                self.build,
-                after=self._last,  # both may use the same network
-                on_step=self._on_step,
-                on_frame=self._on_frame,
-                on_state=self._on_state,
-                max_fps=self._max_fps,
-            )
+            told = {"on_step": self._on_step, "on_frame": self._on_frame, "on_state": self._on_state}
+            before = self._last  # both may use the same network
+            self._run = self._last = Run(self.build, after=before, **told, max_fps=self._max_fps)
             return self._run.start()
 
     def pause(self) -> bool:

@@ -31,6 +31,9 @@ CLASSES, IMAGES = 10, 10
 class RecoveryPanel(LivePanel):
     """A `LivePanel` whose stage is made of recoveries.
 
+    Every step is watched and may be retuned, so all are taken here: workers, which send nothing before their unit is
+    done, have no part in it.
+
     Args:
         teacher: stage 1's result; the panel works on a copy, because recovery listens to BatchNorm layers that other
             cells may use meanwhile.
