@@ -590,7 +590,12 @@ class RelabelConfig(StoredViewConfig, MixedViewConfig):
         0, ge=0, le=8, later=True, description="operations of RandAugment on each view (DELT, CVPR 2025: 2); 0: none"
     )
     augment_strength: float = setting(
-        6.0, ge=0, le=10, later=True, description="their strength, of 10 (RandAugment, 2020: 9; DELT: 6)"
+        6.0,
+        ge=0,
+        le=10,
+        slider=(0, 10),
+        later=True,
+        description="their strength, of 10 (RandAugment, 2020: 9; DELT: 6)",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes every view of every epoch")
 

@@ -52,8 +52,9 @@ class ViewParams:
     """Those of RandAugment on each view; None without any."""
 
     def __getitem__(self, rows: Tensor | slice) -> ViewParams:
-        values: Any = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ViewParams(**{name: value if value is None else value[rows] for name, value in values.items()})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in values.items()}
+        return ViewParams(**chosen)
 
     def __len__(self) -> int:
         return len(self.flip)
@@ -229,7 +230,8 @@ def shuffled(images: Tensor, order: Tensor) -> Tensor:
     height, width = images.shape[2] // side, images.shape[3] // side
     patches = images.unflatten(3, (side, width)).unflatten(2, (side, height)).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     moved = patches[torch.arange(len(images), device=images.device)[:, None], order.to(images.device)]
-    return moved.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    whole: Tensor = moved.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    return whole
 
 
 def _reaches_outside(box: Tensor, images: Tensor) -> bool:

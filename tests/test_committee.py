@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from sre2l_core import storage
+from sre2l_core.__main__ import main
 from sre2l_core.artifacts import Teacher, empty_network
 from sre2l_core.committee import join, members, shares
 from sre2l_core.config import RelabelConfig, SqueezeConfig, network_in_words, network_of
@@ -144,3 +146,15 @@ def test_squeezing_makes_every_member_once_and_finds_it_again(tiny_data, cpu, tm
     places = [tmp_path / "all-1", tmp_path / "known", tmp_path / "all-3"]
     again = squeeze(tiny_data, config, runtime=cpu, out=tmp_path / "other", members=places, on_step=pytest.fail)
     assert again.id == made.id
+
+
+def test_the_command_line_joins_teachers_and_says_so_to_the_next(two, tmp_path, capsys):
+    for number, teacher in enumerate(two):
+        teacher.save(tmp_path / str(number))
+    first, second, out = (str(tmp_path / name) for name in ("0", "1", "set"))
+    line = ["recover", "--preset", "digits", "--teacher", first, "--ipc", "1", "--steps", "2", "--device", "cpu"]
+    assert main([*line, "--teaching", "pair", "--out", out, "--others", second]) == 0
+    assert f"--others {second}" in capsys.readouterr().out
+    assert storage.read_manifest(Path(out))["origin"]["teachers"] == [one.id for one in two]
+    assert main([*line, "--out", f"{out}2", "--others", second, first]) == 2
+    assert "is there twice" in capsys.readouterr().err

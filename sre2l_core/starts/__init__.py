@@ -64,8 +64,9 @@ def first_pixels(
     # Made without another check: so many images of a class may be more than a set can have.
     more = config.model_copy(update={"ipc": config.ipc * side**2})
     small = [_shrunk(start(teacher, more, part, data, runtime), side) for part in _parts(group, side**2)]
-    whole = torch.stack(small).unflatten(0, (-1, side, side))  # [blocks, side, side, classes, C, h, w]
-    return whole.permute(0, 3, 4, 1, 5, 2, 6).flatten(5, 6).flatten(3, 4).flatten(0, 1)
+    parts = torch.stack(small).unflatten(0, (-1, side, side))  # [blocks, side, side, classes, C, h, w]
+    whole: Tensor = parts.permute(0, 3, 4, 1, 5, 2, 6).flatten(5, 6).flatten(3, 4).flatten(0, 1)
+    return whole
 
 
 def _parts(group: Group, count: int) -> Iterator[Group]:
