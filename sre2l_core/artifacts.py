@@ -293,6 +293,9 @@ class Score:
 
     rows: tuple[ScoreRow, ...]
     origin: Mapping[str, Any] = field(default_factory=dict)
+    confusions: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """Student -> [K, K] int32 validation images by true class (row) and predicted class (column); empty where nobody
+    asked for them. Students are called as in `students.json`."""
 
     def row(self, data: str, labels: str, student: str | None = None) -> ScoreRow:
         """The row of a data and label kind; raises `KeyError` where there is none."""
@@ -330,10 +333,28 @@ class Score:
         table = self.tabulated()
         for form, ending in ENDINGS.items():
             work.write(f"score.{ending}", Path.write_text, table.text_of_file(form), "utf-8")
+        if self.confusions:
+            work.write(CONFUSIONS, storage.save_tensors, self.confusions)
         work.finish({"rows": [asdict(row) for row in self.rows], "origin": self.origin})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read a table back."""
         body = storage.read_manifest(Path(folder), "score")
-        return cls(tuple(ScoreRow.from_json(row) for row in body["rows"]), body["origin"])
+        rows = tuple(ScoreRow.from_json(row) for row in body["rows"])
+        return cls(rows, body["origin"], _confusions(body) if CONFUSIONS in body["files"] else {})
+
+
+CONFUSIONS = "confusions.safetensors"
+
+
+def _confusions(body: storage.Manifest) -> dict[str, Tensor]:
+    """Confusion matrices beside a score; raises `ArtifactError` where they are none."""
+    path = body.piece(CONFUSIONS).checked()
+    found = storage.read_tensors(path)
+    for name, counts in found.items():
+        square = counts.ndim == 2 and counts.shape[0] == counts.shape[1] and not counts.is_floating_point()
+        if not square or (counts < 0).any():
+            got = list(counts.shape)
+            raise ArtifactError(f"{path}: {plain(name)} is no confusion matrix, [K, K] counts (got {got}).")
+    return found

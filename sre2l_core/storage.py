@@ -103,6 +103,10 @@ class Work:
         content: dict[str, Any] = json.loads((self.folder / name).read_text("utf-8"))
         return content
 
+    def read_tensors(self, name: str) -> dict[str, Any]:
+        """The tensors of a piece that is still whole; none otherwise."""
+        return read_tensors(self.folder / name) if self.folder is not None and self.has(name) else {}
+
     def save_state(self, tensors: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Keep the state of what is under way."""
         if self.folder is not None:

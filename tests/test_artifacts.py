@@ -284,3 +284,10 @@ def test_saving_again_replaces_the_images(tiny_condensed, tmp_path):
 
 def test_a_table_names_its_precision():
     assert Score((ROW,), {"precision": "bf16"}).table().endswith("\n\nstudents trained in bf16")
+
+
+@pytest.mark.parametrize("counts", [torch.zeros(2, 3), torch.zeros(2, 2), torch.full((2, 2), -1), torch.ones(4).int()])
+def test_what_is_no_confusion_matrix_is_refused(tmp_path, counts):
+    Score((ROW,), {}, {"good": torch.eye(2).int(), "bad": counts}).save(tmp_path / "score")
+    with pytest.raises(ArtifactError, match=r"confusions.safetensors: bad is no confusion matrix, \[K, K\] counts"):
+        Score.load(tmp_path / "score")

@@ -1,15 +1,28 @@
 """Class-incremental learning: order, memory, joined labels, and what a student is tested on."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
+from sre2l_core.artifacts import CondensedSet, Score, ScoreRow, Teacher, empty_network
 from sre2l_core.config import RelabelConfig, ValidateConfig
-from sre2l_core.continual import ContinualConfig, Expert, JoinedLabels, arrivals, learn, remember, seen_only
+from sre2l_core.continual import (
+    ContinualConfig,
+    Expert,
+    JoinedLabels,
+    Learning,
+    Learnt,
+    arrivals,
+    forgetting,
+    learn,
+    remember,
+    seen_only,
+)
 from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.errors import ConfigError, DataError
 from sre2l_core.stages.labels import LiveLabels
@@ -31,6 +44,12 @@ def expert(data: Dataset, *names: str, ipc: int = 2) -> Expert:
     rows = torch.cat([data.train_rows[data.spec.classes.index(name)][:ipc] for name in names])
     labels = torch.arange(len(names)).repeat_interleave(ipc)
     return Expert(Teacher(net, spec, "convnet", OPTIONS), CondensedSet(data.train.images[rows], labels, spec))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -201,7 +220,7 @@ def test_a_student_learns_old_and_new_classes(tiny_data: Dataset, tiny_teacher: 
 def test_finished_steps_are_found_and_the_next_is_gone_on_with(experts, tiny_data, cpu, tmp_path) -> None:
     config = ContinualConfig(steps=2, order=("bee", "dog", "ant", "cat", "eel"))
     events = []
-    whole = learn(tiny_data, experts, config, VIEWS, STUDENTS, runtime=cpu)
+    whole = learn(tiny_data, experts, config, VIEWS, STUDENTS, runtime=cpu, out=tmp_path / "whole")
 
     class EnoughError(Exception):
         pass
@@ -213,13 +232,16 @@ def test_finished_steps_are_found_and_the_next_is_gone_on_with(experts, tiny_dat
 
     given = (tiny_data, experts, config, VIEWS, STUDENTS)
     with pytest.raises(EnoughError):
-        learn(*given, runtime=cpu, out=tmp_path, on_step=stop_in_the_second_step)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-1", "step-2"]
+        learn(*given, runtime=cpu, out=tmp_path / "killed", on_step=stop_in_the_second_step)
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["step-1", "step-2"]
     events.clear()
-    assert learn(*given, runtime=cpu, out=tmp_path, on_step=events.append) == whole
+    assert learn(*given, runtime=cpu, out=tmp_path / "killed", on_step=events.append) == whole
     assert 0 < len(events) < whole[1].score.steps * 2
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     events.clear()
-    assert learn(*given, runtime=cpu, out=tmp_path, on_step=events.append) == whole
+    again = learn(*given, runtime=cpu, out=tmp_path / "killed", on_step=events.append)
+    assert again == whole
+    assert [point.confusion.tolist() for point in again] == [point.confusion.tolist() for point in whole]
     assert events == []
 
 
@@ -231,3 +253,104 @@ def test_losses_on_plain_logits_are_refused(experts, tiny_data, cpu) -> None:
 
 def test_probabilities_of_excluded_classes_are_zero_in_float32() -> None:
     assert math.exp(JoinedLabels.nowhere) == torch.tensor(JoinedLabels.nowhere).exp() == 0
+
+
+ORDER = ContinualConfig(steps=2, order=("bee", "dog", "ant", "cat", "eel"))
+
+
+def test_every_step_knows_what_its_students_took_for_what(experts, tiny_data, cpu, tmp_path) -> None:
+    curve = learn(tiny_data, experts, ORDER, VIEWS, STUDENTS, runtime=cpu, out=tmp_path)
+    for number, point in enumerate(curve, start=1):
+        counts = point.confusion
+        assert counts.shape == (5, 5)
+        tested = [5 * len(point.score.last) * (label in (0, 1, 3) or number == 2) for label in range(5)]
+        assert counts.sum(1).tolist() == tested
+        right = sum(point.score.last) / len(point.score.last)
+        assert int(counts.diagonal().sum()) / int(counts.sum()) == pytest.approx(right)
+        each = Score.load(tmp_path / f"step-{number}").confusions
+        assert torch.equal(torch.stack([*each.values()]).sum(0), counts)
+        assert [int(one.diagonal().sum()) / int(one.sum()) for one in each.values()] == pytest.approx(point.score.last)
+    assert curve[0].by_class[[0, 1, 3]].isfinite().all()
+    assert curve[0].by_class[[2, 4]].isnan().all()
+
+
+def point(*accuracies: float | None, confusion: bool = True) -> Learnt:
+    """A step with the accuracy of each class in tenths; None for one that has not come."""
+    right = torch.tensor([0 if one is None else one for one in accuracies])
+    wrong = torch.tensor([0 if one is None else 10 for one in accuracies]) - right
+    counts = torch.diag(right) + torch.diag(wrong).roll(1, 1)
+    row = ScoreRow("a", "soft", "convnet", 1, 1, (0.5,), (0.5,))
+    return Learnt((), sum(one is not None for one in accuracies), row, counts if confusion else None)
+
+
+def test_forgetting_is_the_best_earlier_accuracy_less_that_of_now() -> None:
+    curve = [point(10, None, None), point(6, 8, None), point(7, 9, 4)]
+    lost = forgetting(curve)
+    expected = [[None, None, None], [0.4, None, None], [0.3, -0.1, None]]
+    for found, wanted in zip(lost.tolist(), expected, strict=True):
+        for one, other in zip(found, wanted, strict=True):
+            assert math.isnan(one) if other is None else one == pytest.approx(other)
+    assert forgetting(curve[:1]).isnan().all()
+
+
+def test_forgetting_wants_every_confusion_matrix() -> None:
+    with pytest.raises(DataError, match="the step with 1 classes was tested before confusion matrices were kept"):
+        forgetting([point(10, None), point(6, 8), point(6, None, confusion=False)])
+    with pytest.raises(DataError, match="a curve without a step forgets nothing"):
+        forgetting([])
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({}, "condensed, reference's setting"),
+        ({"leak_free": True}, "condensed, leak-free"),
+        ({"memory": "rded"}, "RDED patches, reference's setting"),
+        ({"memory": "k-center", "leak_free": True}, "k-center, leak-free"),
+    ],
+)
+def test_every_curve_says_what_its_memory_holds_and_in_which_setting(changes: dict, title: str) -> None:
+    assert ContinualConfig(**changes).title == title
+
+
+def test_an_expert_of_several_steps_would_leak(experts, tiny_data, cpu) -> None:
+    config = ORDER.but(leak_free=True, order=("bee", "ant", "dog", "cat", "eel"))
+    with pytest.raises(ConfigError, match="an expert knows ant, cat, eel, which do not all arrive in one step: that"):
+        learn(tiny_data, experts[1:], config, VIEWS, STUDENTS, runtime=cpu)
+    assert Learning(tiny_data, experts, config.but(leak_free=False), VIEWS, STUDENTS, runtime=cpu).curve == []
+
+
+def test_without_an_expert_there_is_nothing_to_remember(tiny_data, cpu) -> None:
+    with pytest.raises(DataError, match="no image of ant, bee, dog to remember, among 0 images"):
+        learn(tiny_data, [], ORDER, VIEWS, STUDENTS, runtime=cpu)
+
+
+@pytest.mark.parametrize("budget", [None, 5])
+def test_steps_are_counted_over_the_whole_curve(experts, tiny_data, cpu, budget) -> None:
+    events = []
+    curve = learn(tiny_data, experts, ORDER.but(budget=budget), VIEWS, STUDENTS, runtime=cpu, on_step=events.append)
+    total = sum(2 * point.score.steps for point in curve)
+    assert [event.step for event in events] == list(range(1, total + 1))
+    assert {event.total for event in events} == {total}
+    assert events[0].note == "step 1 of 2, condensed, reference's setting + soft, convnet, seed 1/2"
+    assert {point.score.data for point in curve} == {"condensed, reference's setting"}
+
+
+def test_workers_train_the_students_of_all_steps_to_the_same_bytes(experts, tiny_data, cpu, tmp_path) -> None:
+    given, events = (tiny_data, experts, ORDER, VIEWS, STUDENTS), []
+    alone = learn(*given, runtime=cpu, out=tmp_path / "alone")
+    with ThreadPoolExecutor(2) as executor:
+        shared = learn(*given, runtime=cpu, out=tmp_path / "shared", executor=executor, on_step=events.append)
+    assert shared == alone
+    assert [one.confusion.tolist() for one in shared] == [one.confusion.tolist() for one in alone]
+    assert contents(tmp_path / "shared").keys() == contents(tmp_path / "alone").keys()
+    same = [name for name in contents(tmp_path / "alone") if not name.endswith(".json")]  # which say how
+    assert [contents(tmp_path / "shared")[name] for name in same] == [
+        contents(tmp_path / "alone")[name] for name in same
+    ]
+    total = sum(2 * point.score.steps for point in alone)
+    assert (events[-1].step, events[-1].total) == (total, total)
+    with ThreadPoolExecutor(2) as executor:
+        events.clear()
+        again = learn(*given, runtime=cpu, out=tmp_path / "shared", executor=executor, on_step=events.append)
+    assert (again, events) == (alone, [])

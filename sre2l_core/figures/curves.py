@@ -69,8 +69,7 @@ def line_chart(
     parts = frame(axis, ticks(low, high, log=log), x_ticks(right), x_label)
     parts += [_mark(axis, x, words) for x, words in marks]
     if cursor is not None:
-        at = axis.across(cursor)
-        parts.append(rule(at, axis.top, at, axis.bottom, ACCENT, stroke_width=1.6, class_="sre-cursor"))
+        parts.append(_cursor(axis, cursor))
     styles = styles or [(of_number(number), number) for number in range(len(kept))]
     for (tint, pattern), points in zip(styles, kept.values(), strict=True):
         parts += [_line(axis, run, tint, stroke_dasharray=dash(pattern)) for run in _runs(points, log)]
@@ -87,13 +86,27 @@ def seed_chart(
     x_label: str,
     x_max: float,
     y_range: tuple[float, float],
+    cursor: float | None = None,
     width: int = 520,
     height: int = 260,
 ) -> Drawing:
-    """Thin lines for the seeds of each group and a thick one for their mean; names to the right, best on top."""
+    """Thin lines for the seeds of each group and a thick one for their mean; names to the right, best on top.
+
+    Args:
+        groups: name -> a line of (x, y) for each seed.
+        label: what the picture shows, for those who cannot see it.
+        x_label: name of the x axis.
+        x_max: right end of the x axis.
+        y_range: ends of the y axis.
+        cursor: x of an upright line: what is looked at.
+        width: in CSS pixels.
+        height: in CSS pixels.
+    """
     right = width - 10 - min(max((7 * len(name) for name in groups), default=0) + 28, width // 2)
     axis = Axis(46, 12, right, height - 34, (0, max(x_max, 1e-9)), y_range)
     parts = frame(axis, ticks(*y_range), x_ticks(max(x_max, 1e-9)), x_label)
+    if cursor is not None:
+        parts.append(_cursor(axis, cursor))
     ends: list[tuple[float, int, str]] = []
     for number, (name, lines) in enumerate(groups.items()):
         tint = of_number(number)
@@ -156,6 +169,12 @@ def _mark(axis: Axis, x: float, words: str) -> str:
     line = rule(at, axis.top, at, axis.bottom, WARNING, stroke_width=1.2, stroke_dasharray="2 3")
     head = f"{at - 4:.1f},{axis.top} {at + 4:.1f},{axis.top} {at:.1f},{axis.top + 6}"
     return line + tag("polygon", hover(words), class_="sre-mark", points=head, fill=WARNING)
+
+
+def _cursor(axis: Axis, x: float) -> str:
+    """An upright line at what is looked at."""
+    at = axis.across(x)
+    return rule(at, axis.top, at, axis.bottom, ACCENT, stroke_width=1.6, class_="sre-cursor")
 
 
 def _sample(x: float, y: float, name: str, tint: str, pattern: int) -> str:

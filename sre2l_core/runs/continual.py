@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sre2l_core import starts, storage
 from sre2l_core.artifacts import CondensedSet, Teacher
-from sre2l_core.continual import ContinualConfig, Expert, Learnt, arrivals, learn
+from sre2l_core.continual import CONDENSED, ContinualConfig, Expert, Learning, Learnt, arrivals
 from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ArtifactError
 from sre2l_core.events import Listener, ignore
 from sre2l_core.presets import Recipe
+from sre2l_core.runs.by_workers import Workshop
 from sre2l_core.runs.notes import CurveNote
 from sre2l_core.runs.pipeline import load_data
 from sre2l_core.runs.store import Store
 from sre2l_core.runtime import Runtime
-
-CONDENSED = "condensed"
-"""The memory that is no start: what recovery made."""
+from sre2l_core.steps import drive
 
 
 def curve(
@@ -39,11 +40,28 @@ def curve(
         config: steps, order, memory and setting.
         store: where the runs lie, and the curve.
         runtime: device and precision; the best there is by default.
-        executor: makes the runs; the students of the curve learn here, one after another.
+        executor: whose workers make the runs, and train the students of all steps; see `work.Workers`.
         on_step: called with every stage's events.
 
     Raises:
         ConfigError: for an unknown memory, and for what `continual.learn` refuses.
+    """
+    learning = prepared(recipe, config, store, runtime=runtime, executor=executor, on_step=on_step)
+    return drive(iter(learning), on_step)
+
+
+def prepared(
+    recipe: Recipe,
+    config: ContinualConfig,
+    store: Store,
+    *,
+    runtime: Runtime | None = None,
+    executor: Executor | None = None,
+    on_step: Listener = ignore,
+) -> Learning:
+    """A curve whose teachers and images are there, made now or found, and whose students are still to learn.
+
+    Arguments are those of `curve`, and so is what is raised.
     """
     if config.memory != CONDENSED:
         starts.find(config.memory)
@@ -57,11 +75,20 @@ def curve(
         with suppress(ArtifactError):  # on a disc that nobody can write to a finished curve is found all the same
             store.begin()
             CurveNote(recipe.to_json(), config.model_dump(mode="json"), used).write(note(recipe, config, store))
+    if executor is not None and len(asked) > 1:
+        _make(asked, store, executor, runtime, on_step)
     experts = [_expert(one, config, store, runtime, executor, on_step) for one in asked]
-    return learn(
-        data, experts, config, recipe.relabel, recipe.validate,
-        runtime=runtime, out=place(recipe, config, store), on_step=on_step,
-    )  # fmt: skip
+    how: dict[str, Any] = {"runtime": runtime, "executor": executor, "out": place(recipe, config, store)}
+    return Learning(data, experts, config, recipe.relabel, recipe.validate, **how)
+
+
+def _make(
+    recipes: Sequence[Recipe], store: Store, executor: Executor, runtime: Runtime | None, on_step: Listener
+) -> None:
+    """Have workers make runs that do not depend on one another at the same time."""
+    workshop = Workshop(store, executor, runtime=runtime or Runtime.auto(), on_step=on_step)
+    if failures := workshop.make(recipes):
+        raise next(iter(failures.values()))
 
 
 def place(recipe: Recipe, config: ContinualConfig, store: Store) -> Path:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 import torch
 from pydantic import Field, InstanceOf, PositiveInt
@@ -44,6 +44,14 @@ class LabelSource(Protocol):
 
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits of the teacher on `pixels` [B, C, S, S], the views of images `ids` in `epoch`."""
+
+
+@runtime_checkable
+class MadeOnTheFly(Protocol):
+    """Soft labels that networks make when they are asked: wherever the student learns."""
+
+    runtime: Runtime
+    """Where they are made."""
 
 
 @dataclass(frozen=True, eq=False)

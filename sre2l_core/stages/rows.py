@@ -84,9 +84,10 @@ def grid(
     steps = config.epochs * batch_count(len(condensed), config.batch_size)
     shown, real_views = labels.config.epochs if config.reuse_labels else None, labels.config.whole()
     classes, full = tuple(condensed.labels.unique().tolist()), RealLesson(data, real_views)
+    own = str(condensed.origin.get("title", "condensed"))
 
     def ours(soft: bool) -> Callable[[int], Lesson]:
-        return lambda seed: CondensedLesson("condensed", condensed, labels, soft, shown)
+        return lambda seed: CondensedLesson(own, condensed, labels, soft, shown)
 
     def theirs(name: str, soft: bool) -> Callable[[int], Lesson]:
         def lesson(seed: int) -> Lesson:
@@ -104,9 +105,9 @@ def grid(
     for student in config.students:
         for t in temperatures or (config.temperature,):
             kind = f"soft, T = {t:g}" if temperatures else "soft"
-            rows.append(Row("condensed", kind, student, config.but(temperature=t), steps, ours(soft=True)))
+            rows.append(Row(own, kind, student, config.but(temperature=t), steps, ours(soft=True)))
         if config.hard_labels:
-            rows.append(Row("condensed", "hard", student, config, steps, ours(soft=False)))
+            rows.append(Row(own, "hard", student, config, steps, ours(soft=False)))
         for name in baselines(config):
             for soft in (False, True):
                 kind, title = "soft" if soft else "hard", starts.find(name).title

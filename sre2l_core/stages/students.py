@@ -21,7 +21,7 @@ from sre2l_core.events import StepEvent
 from sre2l_core.losses import accuracy, cross_entropy, hard_targets, soft_label_loss
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource
-from sre2l_core.stages.training import Trainer, evaluate
+from sre2l_core.stages.training import Trainer, confusion, evaluate
 from sre2l_core.views import render, requests
 
 
@@ -178,6 +178,10 @@ class Student:
         """Top-1 and top-5 after the last epoch, the best top-1 of any evaluation, and the number of images."""
         last, best = self.history[-1], max(entry["top1"] for entry in self.history)
         return {"last": last["top1"], "last_top5": last["top5"], "best": best, "images": self.lesson.images}
+
+    def confusion(self) -> Tensor:
+        """[K, K] validation images by true class (row) and predicted class (column); it is tested once more."""
+        return confusion(self.trainer.tested, self.data.val, self.runtime)
 
     def _test(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):

@@ -9,12 +9,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
 
+from torch import Tensor
+
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import WorkError
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LabelSource, LiveLabels, SoftLabels
+from sre2l_core.stages.labels import LabelSource, MadeOnTheFly, SoftLabels
 from sre2l_core.stages.rows import grid
 from sre2l_core.storage import Piece
 from sre2l_core.work import Shared, Unit, run_units
@@ -28,6 +30,8 @@ class Materials(NamedTuple):
     data: Dataset
     config: ValidateConfig
     teacher: Teacher | None
+    confusion: bool = False
+    """Whether the confusion matrix of each student is asked for."""
 
 
 class StudentKey(NamedTuple):
@@ -37,7 +41,12 @@ class StudentKey(NamedTuple):
     seed: int
 
 
-Answer = tuple[StudentKey, dict[str, float]]
+class Answer(NamedTuple):
+    """What became of a student."""
+
+    result: dict[str, float]
+    confusion: Tensor | None
+    """[K, K], where it was asked for."""
 
 
 class OutOfReachError(WorkError):
@@ -46,7 +55,7 @@ class OutOfReachError(WorkError):
 
 def by_workers(
     executor: Executor, materials: Materials, students: Sequence[tuple[StudentKey, str]], runtime: Runtime
-) -> Generator[Answer | None, None, None]:
+) -> Generator[tuple[StudentKey, Answer] | None, None, None]:
     """Have workers train students, given with what they are called; each with its result, None while none is done.
 
     Stored labels are read where they lie, an epoch at a time. Where a worker does not see them, they travel, if they
@@ -64,7 +73,7 @@ def by_workers(
 
 def _train(
     executor: Executor, materials: Materials, left: dict[StudentKey, str], runtime: Runtime
-) -> Generator[Answer | None, None, None]:
+) -> Generator[tuple[StudentKey, Answer] | None, None, None]:
     """Have students trained that are left, and strike out those that are done."""
     shared = Shared.of(materials)
     units = [Unit(note, train_student, (shared, key)) for key, note in left.items()]
@@ -73,25 +82,25 @@ def _train(
             if answer is None:
                 yield None
                 continue
-            unit, result = answer
+            unit, found = answer
             key: StudentKey = unit.args[1]
             del left[key]
-            yield key, result
+            yield key, found
 
 
-def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) -> dict[str, float]:
+def train_student(materials: Materials, key: StudentKey, *, runtime: Runtime) -> Answer:
     """One unit: a student learns and is tested."""
     labels = materials.labels
-    if isinstance(labels, LiveLabels):
+    if isinstance(labels, MadeOnTheFly):
         labels.runtime = runtime
     if isinstance(labels, SoftLabels):
         check_within_reach(labels)
-    condensed, _, data, config, teacher = materials
+    condensed, _, data, config, teacher, asked = materials
     rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
     student = rows[key.row].begin(key.seed, data, runtime)
     for _ in student:
         pass
-    return student.result()
+    return Answer(student.result(), student.confusion() if asked else None)
 
 
 def check_within_reach(labels: SoftLabels) -> None:

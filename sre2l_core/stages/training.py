@@ -173,3 +173,25 @@ def evaluate(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 5
         net.train(was_training)
     top1, top5, count = runtime.ranks.sum(top1, top5, count)
     return {"top1": top1 / count, "top5": top5 / count}
+
+
+def confusion(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> Tensor:
+    """[K, K] int64 counts of images by true class (row) and predicted class (column); train/eval mode is put back.
+
+    Of several ranks each counts a split of its own, and all get the counts over all of them.
+    """
+    classes, was_training = split.spec.num_classes, net.training
+    counts = torch.zeros(classes * classes, dtype=torch.int64)
+    net.eval()
+    try:
+        for images, labels in split.eval_batches(batch_size, runtime.device):
+            predicted = runtime.logits(net, images).argmax(1)
+            counts += torch.bincount((labels * classes + predicted).cpu(), minlength=classes * classes)
+    finally:
+        net.train(was_training)
+    return torch.stack(runtime.ranks.gather(counts)).sum(0).view(classes, classes)
+
+
+def class_accuracy(counts: Tensor) -> Tensor:
+    """[K] share of each class that is recognised, from a confusion matrix; NaN for a class without images."""
+    return counts.diagonal().double() / counts.sum(1)

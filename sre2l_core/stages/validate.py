@@ -12,8 +12,10 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+from torch import Tensor
+
 from sre2l_core import storage
-from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.artifacts import CONFUSIONS, CondensedSet, Score, Teacher
 from sre2l_core.committee import members
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
@@ -43,6 +45,7 @@ def validating(
     out: str | Path | None = None,
     wait: bool = False,
     executor: Executor | None = None,
+    confusion: bool = False,
 ) -> Generator[StepEvent, None, Score]:
     """The steps of `validate`: a `StepEvent` after every optimiser step of every student, and at the end the table.
 
@@ -63,17 +66,16 @@ def validating(
     with storage.claimed(out if ranks.first else None, "score", asked, how, wait=wait) as work:
         if out is not None and ranks.from_first(lambda: work.finished):
             return ranks.from_first(partial(Score.load, out))
-        results = Results(work, rows, ranks)
+        results = Results(work, rows, ranks, confusion=confusion)
         place = work.folder if ranks.first else Path(gettempdir())
         data = replace(data, val=decoded_once(part_of_rank(data.val, ranks), place))
         if executor is None:
             yield from _one_by_one(rows, data, runtime, results, work)
         else:
-            yield from _by_workers(
-                executor, Materials(condensed, labels, data, config, teacher), rows, runtime, results
-            )
+            materials = Materials(condensed, labels, data, config, teacher, confusion)
+            yield from _by_workers(executor, materials, rows, runtime, results)
         origin = {**request, "precision": runtime.precision}
-        score = Score(tuple(row.score(results.of(row)) for row in rows), origin)
+        score = Score(tuple(row.score(results.of(row)) for row in rows), origin, results.confusions)
         score.write(work)
         return score
 
@@ -89,6 +91,7 @@ def validate(
     out: str | Path | None = None,
     wait: bool = False,
     executor: Executor | None = None,
+    confusion: bool = False,
     on_step: Listener | None = None,
 ) -> Score:
     """Stage 4: students on the condensed set beside students on what one would otherwise use, under the same recipe.
@@ -103,6 +106,8 @@ def validate(
         out: folder of the score. Every finished student is written, and calling again continues.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
         executor: whose workers train students; see `work.Workers`.
+        confusion: keep the confusion matrix of every student too, in `Score.confusions`. A score that was finished
+            without them has none; of an unfinished one, students without them are trained anew, to the same bits.
         on_step: called with a `StepEvent` after every optimiser step, with an executor after every student.
 
     Raises:
@@ -110,7 +115,7 @@ def validate(
         DataError: if the classes of images and data differ, or the teacher saw what is held out to judge.
     """
     options: dict[str, Any] = {"teacher": teacher, "runtime": runtime, "out": out, "wait": wait, "executor": executor}
-    return drive(validating(condensed, labels, data, config, **options), on_step)
+    return drive(validating(condensed, labels, data, config, confusion=confusion, **options), on_step)
 
 
 def _one_by_one(
@@ -137,9 +142,9 @@ def _by_workers(
     with closing(by_workers(executor, materials, todo, runtime)) as answers:
         for answer in answers:
             if answer is not None:
-                key, result = answer
-                results.add(rows[key.row], key.seed, result)
-                done, note, metrics = done + 1, _note(rows[key.row], key.seed), {"top1": result["last"]}
+                key, found = answer
+                results.add(rows[key.row], key.seed, *found)
+                done, note, metrics = done + 1, _note(rows[key.row], key.seed), {"top1": found.result["last"]}
             yield StepEvent("validate", done * rows[0].steps, len(keys) * rows[0].steps, metrics, note)
 
 
@@ -169,7 +174,7 @@ def _train(
     except GeneratorExit:  # between two steps
         _save_state(work, student, key)
         raise
-    results.add(row, seed, student.result())
+    results.add(row, seed, student.result(), student.confusion() if results.confusion else None)
     work.forget_state()
 
 
@@ -185,12 +190,21 @@ STUDENTS = "students.json"
 
 
 class Results:
-    """Accuracies of finished students, kept in `students.json` if there is a folder, in the order of the rows."""
+    """Accuracies of finished students, kept in `students.json` if there is a folder, in the order of the rows.
 
-    def __init__(self, work: storage.Work, rows: Sequence[Row], ranks: Ranks = ALONE) -> None:
-        self._work = work
+    With `confusion` a student is finished only where its confusion matrix is there too.
+    """
+
+    def __init__(
+        self, work: storage.Work, rows: Sequence[Row], ranks: Ranks = ALONE, *, confusion: bool = False
+    ) -> None:
+        self._work, self.confusion = work, confusion
         self._order = [self.key(row, seed) for row in rows for seed in row.seeds]
         self._done: dict[str, dict[str, float]] = ranks.from_first(lambda: work.read_json(STUDENTS))
+        self.confusions: dict[str, Tensor] = (
+            ranks.from_first(lambda: work.read_tensors(CONFUSIONS)) if confusion else {}
+        )
+        """What a student is called -> [K, K] validation images by true and predicted class."""
 
     @staticmethod
     def key(row: Row, seed: int) -> str:
@@ -199,10 +213,14 @@ class Results:
 
     def get(self, row: Row, seed: int) -> dict[str, float] | None:
         """The result of a finished student."""
-        return self._done.get(self.key(row, seed))
+        key = self.key(row, seed)
+        return None if self.confusion and key not in self.confusions else self._done.get(key)
 
-    def add(self, row: Row, seed: int, result: dict[str, float]) -> None:
-        """Keep a result."""
+    def add(self, row: Row, seed: int, result: dict[str, float], counts: Tensor | None = None) -> None:
+        """Keep a result, after the confusion matrix that belongs to it."""
+        if counts is not None:
+            self.confusions[self.key(row, seed)] = counts.int()
+            self._work.write(CONFUSIONS, storage.save_tensors, self.confusions)
         self._done[self.key(row, seed)] = result
         self._work.write_json(STUDENTS, {key: self._done[key] for key in self._order if key in self._done})
 

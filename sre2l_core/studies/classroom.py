@@ -16,7 +16,7 @@ from sre2l_core.events import StepEvent
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.rows import Row
 from sre2l_core.stages.students import Student
-from sre2l_core.studies.diagnose import class_accuracy, confusion
+from sre2l_core.stages.training import class_accuracy
 
 
 @dataclass
@@ -124,5 +124,4 @@ class Classroom:
         return row.name if len({other.student for other in self.rows}) == 1 else f"{row.name}, {row.student}"
 
     def _finish(self, progress: Progress, student: Student) -> None:
-        counts = confusion(student.trainer.tested, self.data.val, self.runtime)
-        progress.by_class, progress.result = class_accuracy(counts), student.result()
+        progress.by_class, progress.result = class_accuracy(student.confusion()), student.result()

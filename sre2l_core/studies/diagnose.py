@@ -10,26 +10,10 @@ from torch import Tensor, nn
 
 from sre2l_core.artifacts import CondensedSet
 from sre2l_core.bn_stats import batchnorms
-from sre2l_core.data import Split
-from sre2l_core.runtime import Runtime
 from sre2l_core.stages.labels import LabelSource
 from sre2l_core.views import render
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def confusion(net: nn.Module, split: Split, runtime: Runtime, batch_size: int = 512) -> Tensor:
-    """[K, K] int64 counts of images by true class (row) and predicted class (column); train/eval mode is put back."""
-    classes, was_training = split.spec.num_classes, net.training
-    counts = torch.zeros(classes * classes, dtype=torch.int64)
-    net.eval()
-    try:
-        for images, labels in split.eval_batches(batch_size, runtime.device):
-            predicted = runtime.logits(net, images).argmax(1)
-            counts += torch.bincount((labels * classes + predicted).cpu(), minlength=classes * classes)
-    finally:
-        net.train(was_training)
-    return counts.view(classes, classes)
 
 
 def crops_recognised(labels: LabelSource, images: CondensedSet, epochs: int = 10) -> float:
@@ -52,11 +36,6 @@ def crops_recognised(labels: LabelSource, images: CondensedSet, epochs: int = 10
         )
         right += int((labels.logits(epoch, ids, crops).cpu().argmax(1) == images.labels).sum())
     return right / (epochs * len(images))
-
-
-def class_accuracy(counts: Tensor) -> Tensor:
-    """[K] share of each class that is recognised, from a confusion matrix; NaN for a class without images."""
-    return counts.diagonal().double() / counts.sum(1)
 
 
 def worst_confusions(counts: Tensor, count: int = 3) -> list[tuple[int, int, int]]:

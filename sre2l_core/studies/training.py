@@ -15,7 +15,7 @@ from sre2l_core.data.split import batch_count
 from sre2l_core.events import StepEvent
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.squeeze import Squeezing, pretrained
-from sre2l_core.studies.diagnose import confusion
+from sre2l_core.stages.training import confusion
 
 MOMENTUM = 0.9
 """Weight of the past in the moving average of the accuracy on training batches."""

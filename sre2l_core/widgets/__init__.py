@@ -7,6 +7,7 @@ and always the last; callbacks only change settings and start or stop runs. It w
 from sre2l_core.widgets.base.controls import control
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.widgets.bounds import BoundsPanel
+from sre2l_core.widgets.continual import ContinualPanel
 from sre2l_core.widgets.embedding import EmbeddingPanel
 from sre2l_core.widgets.explorer import Explorer
 from sre2l_core.widgets.pipeline import PipelinePanel
@@ -21,6 +22,7 @@ from sre2l_core.widgets.validate import ValidatePanel
 
 __all__ = [
     "BoundsPanel",
+    "ContinualPanel",
     "EmbeddingPanel",
     "Explorer",
     "LivePanel",

@@ -13,12 +13,12 @@ from sre2l_core.data import Dataset
 from sre2l_core.data.split import batch_count
 from sre2l_core.events import StepEvent
 from sre2l_core.figures.bars import ranges
+from sre2l_core.figures.confusion import confusion_view
 from sre2l_core.figures.curves import line_chart
 from sre2l_core.figures.sheet import View, sheet
 from sre2l_core.figures.svg import Drawing
-from sre2l_core.figures.tables import MAX_CLASSES, matrix
 from sre2l_core.runtime import Runtime
-from sre2l_core.studies.diagnose import LayerMemory, bn_memory, worst_confusions
+from sre2l_core.studies.diagnose import LayerMemory, bn_memory
 from sre2l_core.studies.training import MonitoredSqueezing, PretrainedSqueezing, TrainingCurves, monitored
 from sre2l_core.widgets.base.panel import LivePanel
 from sre2l_core.worker import Stage, State
@@ -148,16 +148,7 @@ class SqueezePanel(LivePanel):
         title, names = "Validation images by class", self.data.spec.short_names
         if counts is None:
             return View(title, notes=("appears after the first epoch",))
-        few = len(names) <= MAX_CLASSES
-        lines = [
-            f"{names[row]} taken for {names[column]}: {count}"
-            for row, column, count in worst_confusions(counts, 5 if few else 20)
-        ]
-        notes = ("Most frequent mistakes:", *lines) if lines else ("No mistakes.",)
-        if not few:
-            return View(title, notes=notes)
-        numbers = matrix(counts.tolist(), names, label="confusion matrix", across="predicted", down="true class")
-        return View(title, numbers, notes, beside=True)
+        return confusion_view(counts, names, title)
 
 
 def _memory_view(memory: list[LayerMemory], kind: str, start: float) -> View:

@@ -1,7 +1,10 @@
 """Curves in a store: experts are runs, found again; what is leak-free has seen no other class."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+import workloads
 
 from sre2l_core import presets
 from sre2l_core.artifacts import CondensedSet, Teacher
@@ -54,11 +57,9 @@ def test_what_is_leak_free_knows_its_own_classes_and_serves_every_memory(tmp_pat
 
 
 @pytest.mark.parametrize("leak_free", [False, True])
-def test_a_baselines_memory_holds_real_images(tmp_path, cpu, leak_free, monkeypatch):
-    given = []
-    monkeypatch.setattr(continual, "learn", lambda data, experts, *rest, **options: given.extend(experts))
+def test_a_baselines_memory_holds_real_images(tmp_path, cpu, leak_free):
     config = TWO.but(memory="random", leak_free=leak_free)
-    continual.curve(RECIPE, config, Store(tmp_path), runtime=cpu)
+    given = continual.prepared(RECIPE, config, Store(tmp_path), runtime=cpu).experts
     assert len(given) == (2 if leak_free else 1)
     data = load_data(RECIPE.data)
     for expert in given:
@@ -157,3 +158,28 @@ def test_a_curve_half_made_without_a_note_or_with_a_damaged_one_is_listed(tmp_pa
     assert listing.curves[place.name].state == "unfinished: 1 of 2 steps"
     assert listing.unneeded() == []
     assert isinstance(listing.find(place.name[:14]), Curve)
+
+
+@pytest.mark.parametrize("leak_free", [False, True])
+def test_workers_make_the_runs_and_train_the_students_of_all_steps(tmp_path, cpu, leak_free):
+    config = TWO.but(leak_free=leak_free)
+    alone = continual.curve(RECIPE, config, Store(tmp_path / "alone"), runtime=cpu)
+    with ThreadPoolExecutor(2) as executor:
+        counting = workloads.Counting(executor)
+        shared = continual.curve(RECIPE, config, Store(tmp_path / "shared"), runtime=cpu, executor=counting)
+    assert shared == alone
+    assert [point.confusion.tolist() for point in shared] == [point.confusion.tolist() for point in alone]
+    assert len([name for name in counting.names if name.startswith("teacher-")]) == 2 * leak_free
+    assert len([name for name in counting.names if name.startswith(config.title)]) >= 2
+
+
+@pytest.mark.parametrize("memory", ["herding", "k-center", "rded"])
+def test_every_baseline_can_be_a_memory_and_its_score_says_so(tmp_path, cpu, memory):
+    store, config = Store(tmp_path), TWO.but(memory=memory)
+    curve = continual.curve(RECIPE, config, store, runtime=cpu)
+    assert [point.score.images for point in curve] == [4, 8]
+    assert {point.score.data for point in curve} == {config.title}
+    (found,) = Listing(tmp_path).curves.values()
+    assert found.state.endswith("%, n = 1")
+    table = (continual.place(RECIPE, config, store) / "step-2" / "score.md").read_text("utf-8")
+    assert config.title in table

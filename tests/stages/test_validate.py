@@ -11,7 +11,7 @@ import torch
 from small_students import EPOCHS, config
 
 from sre2l_core import pictures, storage
-from sre2l_core.artifacts import CondensedSet, Score
+from sre2l_core.artifacts import CONFUSIONS, CondensedSet, Score
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import streaming
 from sre2l_core.data.streaming import StreamSplit
@@ -177,3 +177,33 @@ def test_every_artifact_says_which_class_an_index_stands_for(tiny_teacher, tiny_
     assert score.origin["dataset"]["classes"] == storage.read_manifest(out)["origin"]["dataset"]["classes"] == names
     for kind in ("teacher", "condensed"):
         assert storage.read_manifest(tmp_path / kind)["spec"]["classes"] == names
+
+
+def test_confusion_matrices_are_kept_where_asked_for_and_change_nothing_else(check, tmp_path):
+    settings, made = config(against=("random",), hard_labels=False), {}
+    for name in ("without", "with"):
+        made[name] = check(settings, out=tmp_path / name, confusion=name == "with")
+    assert made["with"] == made["without"]
+    assert made["without"].confusions == {}
+    files = {path.name: path.read_bytes() for path in (tmp_path / "without").iterdir()}
+    for name in files.keys() - {storage.MANIFEST}:
+        assert (tmp_path / "with" / name).read_bytes() == files[name]
+    found = Score.load(tmp_path / "with").confusions
+    rows = [(row, number) for row in made["with"].rows for number in range(len(row.last))]
+    assert {*found} == {f"{row.data} | {row.labels} | {row.student} | seed {number}" for row, number in rows}
+    for row, number in rows:
+        counts = found[f"{row.data} | {row.labels} | {row.student} | seed {number}"]
+        assert counts.sum(1).tolist() == [5] * 5
+        assert int(counts.diagonal().sum()) / 25 == pytest.approx(row.last[number])
+    assert check(settings, out=tmp_path / "without", confusion=True).confusions == {}
+
+
+def test_confusion_matrices_that_are_lost_are_made_again(check, tmp_path):
+    settings, events = config(against=(), hard_labels=False), []
+    check(settings, out=tmp_path, confusion=True)
+    path = tmp_path / CONFUSIONS
+    before = path.read_bytes()
+    path.unlink()
+    check(settings, out=tmp_path, confusion=True, on_step=events.append)
+    assert path.read_bytes() == before
+    assert len(events) == 2 * EPOCHS * 3

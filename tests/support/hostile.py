@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from sre2l_core import presets, recover, relabel, squeeze, widgets
 from sre2l_core.artifacts import CondensedSet, Score, ScoreRow, Teacher
+from sre2l_core.continual import ContinualConfig, Expert, Learning
 from sre2l_core.data import Dataset, ResidentSplit
 from sre2l_core.figures import plots
 from sre2l_core.paper.entry import Budget, Claim, Entry
@@ -85,8 +86,16 @@ class World:
             widgets.ShortRecovery(teacher, recipe.recover, steps=4, **to),
             widgets.SmallMultiples(teacher, recipe.recover.but(steps=4), {"crop": ["none", "resized"]}, **to),
             widgets.Explorer(self.runs(), **to),
+            widgets.ContinualPanel([self.learning(memory) for memory in ("condensed", "random")]),
         ]
         return {type(panel).__name__: panel for panel in made}
+
+    def learning(self, memory: str) -> Learning:
+        """A curve of two steps over these classes."""
+        students = self.recipe.validate.but(against=(), hard_labels=False, seeds=1)
+        config, views = ContinualConfig(steps=2, memory=memory), self.recipe.relabel.but(teacher_mode="eval")
+        experts = [Expert(self.teacher, self.condensed)]
+        return Learning(self.data, experts, config, views, students, runtime=self.runtime)
 
     def runs(self) -> Path:
         """A store of one run; a second one failed with a message of these names."""

@@ -13,7 +13,8 @@ from sre2l_core.config import SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.runtime import Runtime
-from sre2l_core.studies.diagnose import bn_memory, class_accuracy, confusion, worst_confusions
+from sre2l_core.stages.training import class_accuracy, confusion
+from sre2l_core.studies.diagnose import bn_memory, worst_confusions
 from sre2l_core.widgets import SqueezePanel
 from sre2l_core.worker import State
 
