@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -74,6 +75,7 @@ class Squeeze(Command):
 
     def __call__(self) -> None:
         """Squeeze."""
+        from sre2l_core.committee import members
         from sre2l_core.runs.pipeline import load_data
         from sre2l_core.stages.squeeze import squeeze
 
@@ -82,7 +84,8 @@ class Squeeze(Command):
             data = load_data(self.data, say, self.out)
         with progress(self.machine) as on_step:
             teacher = squeeze(data, self.config, runtime=runtime, out=self.out, wait=self.wait, on_step=on_step)
-        say(f"teacher {teacher.id}: top-1 {100 * teacher.accuracy['top1']:.2f} %, in {self.out}")
+        for one in members(teacher):
+            say(f"teacher {one.id}: {one.backbone}, top-1 {100 * one.accuracy['top1']:.2f} %, in {self.out}")
         say_next("recover", teacher=self.out, out=self.out.parent / "condensed")
 
 
@@ -92,6 +95,8 @@ class Recover(SharedCommand):
 
     teacher: Path
     """folder of a teacher, or torchvision:NETWORK for one with ImageNet weights, such as torchvision:mobilenet_v2"""
+    others: tuple[Path, ...] = ()
+    """further teachers, each as --teacher: they recover together, as --teaching says"""
     out: Path
     """folder of the condensed set; the same command continues an interrupted run"""
     verifier: Path | None = None
@@ -112,7 +117,7 @@ class Recover(SharedCommand):
         """Recover."""
         from sre2l_core.stages.recover import recover
 
-        runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher), None
+        runtime, teacher, data = self.machine.runtime(), load_teacher(self.teacher, self.others), None
         if self.config.init != "noise" or self.config.class_bn or self.data is not None:
             config = DataConfig(data=self.data or teacher.spec.name, data_root=self.data_root)
             if held := teacher.origin.get("holdout"):  # what was held out from the teacher is no start either
@@ -132,7 +137,7 @@ class Recover(SharedCommand):
                 verifier=verifier,
             )
         say(f"{len(condensed)} images, {condensed.ipc} a class, in {self.out}")
-        say_next("relabel", teacher=self.teacher, condensed=self.out, out=self.out.parent / "labels")
+        say_next("relabel", self.others, teacher=self.teacher, condensed=self.out, out=self.out.parent / "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +146,8 @@ class Relabel(SharedCommand):
 
     teacher: Path | None = None
     """folder of the teacher"""
+    others: tuple[Path, ...] = ()
+    """further teachers, each as --teacher: they label together, as --vote says"""
     condensed: Path | None = None
     """folder of the condensed set"""
     out: Path | None = None
@@ -172,7 +179,7 @@ class Relabel(SharedCommand):
             return
         if self.teacher is None or self.condensed is None or self.out is None:
             raise ConfigError("relabel needs --teacher FOLDER, --condensed FOLDER and --out FOLDER, or --dry-run.")
-        runtime, teacher = self.machine.runtime(), load_teacher(self.teacher)
+        runtime, teacher = self.machine.runtime(), load_teacher(self.teacher, self.others)
         condensed = CondensedSet.load(self.condensed)
         with self.machine.executor() as executor, progress(self.machine) as on_step:
             labels = relabel(
@@ -187,7 +194,7 @@ class Relabel(SharedCommand):
             )
         say(f"{len(labels.shards)} views of {len(condensed)} images, in {self.out}")
         score = self.out.parent / "score"
-        say_next("validate", condensed=self.condensed, labels=self.out, teacher=self.teacher, out=score)
+        say_next("validate", self.others, condensed=self.condensed, labels=self.out, teacher=self.teacher, out=score)
 
     def _numbers(self) -> tuple[int, int]:
         from sre2l_core.artifacts import CondensedSet
@@ -211,6 +218,8 @@ class Validate(SharedCommand):
     """folder of a label store; without it the teacher labels on the fly the views that `--views` describes"""
     teacher: Path | None = None
     """folder of the teacher: labels the random real images, and the condensed ones if there is no label store"""
+    others: tuple[Path, ...] = ()
+    """further teachers, each as --teacher: all that labelled the condensed images"""
     out: Path
     """folder of the score; the same command continues an interrupted run"""
     data: Flat[DataConfig]
@@ -231,7 +240,7 @@ class Validate(SharedCommand):
         from sre2l_core.stages.validate import validate
 
         runtime, condensed = self.machine.runtime(), CondensedSet.load(self.condensed)
-        teacher = None if self.teacher is None else load_teacher(self.teacher)
+        teacher = None if self.teacher is None else load_teacher(self.teacher, self.others)
         labels: LabelSource
         if self.labels is not None:
             labels = SoftLabels.load(self.labels)
@@ -367,13 +376,15 @@ def run_and_show(
     say(f"\nin {out}: {', '.join([*folders, 'log.csv', *pictures])}")
 
 
-def load_teacher(folder: Path) -> Teacher:
-    """A saved teacher, or `torchvision:NETWORK`."""
+def load_teacher(folder: Path, others: Sequence[Path] = ()) -> Teacher:
+    """A saved teacher, or `torchvision:NETWORK`; with others, which are as it, the committee of all."""
     from sre2l_core.artifacts import Teacher
+    from sre2l_core.committee import join
     from sre2l_core.stages.squeeze import from_weights
 
-    source, _, name = str(folder).partition(":")
-    return from_weights(name) if source == "torchvision" else Teacher.load(folder)
+    sources = [(one, *str(one).partition(":")) for one in (folder, *others)]
+    found = (from_weights(name) if kind == "torchvision" else Teacher.load(one) for one, kind, _, name in sources)
+    return join([*found])
 
 
 def data_like(spec: DatasetSpec, config: DataConfig, out: Path) -> Dataset:
@@ -384,7 +395,8 @@ def data_like(spec: DatasetSpec, config: DataConfig, out: Path) -> Dataset:
     return load_data(config.but(classes=classes, resolution=config.resolution or spec.resolution), say, out)
 
 
-def say_next(command: str, **folders: Path) -> None:
+def say_next(command: str, others: Sequence[Path] = (), **folders: Path) -> None:
     """Print the command that goes on from here."""
     options = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
+    options += ["--others", *map(str, others)] if others else []
     say(f"next: {PROGRAM} {shlex.join([command, *options])}")

@@ -7,13 +7,15 @@ are in `presets/`. Weights of loss terms that the paper does not have come from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from sre2l_core.errors import plain
+from sre2l_core.errors import ConfigError, came, plain
 from sre2l_core.settings import Config, setting
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "RecoverConfig",
     "RelabelConfig",
     "SqueezeConfig",
+    "StoredViewConfig",
     "TrainConfig",
     "ValidateConfig",
     "ViewConfig",
@@ -95,6 +98,25 @@ class ViewConfig(Config):
         return self
 
 
+class StoredViewConfig(ViewConfig):
+    """Views of stored images, and what teachers say of them."""
+
+    formation: int = setting(
+        1,
+        ge=1,
+        le=8,
+        later=True,
+        description="a stored image holds so many smaller ones along each side, of which a view shows one, enlarged "
+        "(multi-formation of IDC, ICML 2022: 2 or 3); the same for recover and relabel",
+    )
+    vote: Literal["equal", "accuracy"] = setting(
+        "equal",
+        later=True,
+        description="what each of several teachers counts: the same, or softmax(accuracy in % / 5) (CV-DD, 2025), "
+        "which lets the images in that measured the accuracy",
+    )
+
+
 class MixedViewConfig(ViewConfig):
     """Views that may also mix two images."""
 
@@ -102,6 +124,45 @@ class MixedViewConfig(ViewConfig):
     mix_alpha: float = setting(
         1.0, gt=0, le=10, slider=(0.1, 4), description="both parameters of the Beta distribution of the mixing share"
     )
+
+
+def network_of(text: str) -> tuple[str, Options]:
+    """A network and its options from `NAME:OPTION=VALUE:OPTION=VALUE`; a number that is a text stands in quotes.
+
+    Raises:
+        ConfigError: where it is none.
+    """
+    name, *words = text.split(":")
+    parts = [word.partition("=") for word in words]
+    if not name or not all(option and equals for option, equals, _ in parts):
+        raise ConfigError(f"expected NETWORK:OPTION=VALUE such as convnet:depth=4:width=32 (got {came(text)}).")
+    return name, {option: _plain_value(value) for option, _, value in parts}
+
+
+def network_in_words(name: str, options: Mapping[str, Any]) -> str:
+    """The inverse of `network_of`; raises `ConfigError` for an option that cannot be written so."""
+    text = ":".join((name, *(f"{option}={_in_words(value)}" for option, value in options.items())))
+    with suppress(ConfigError):
+        if network_of(text) == (name, dict(options)) and "+" not in text:
+            return text
+    raise ConfigError(f"the options of {name}, {came(dict(options))}, cannot be written as NAME:OPTION=VALUE.")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) and _plain_value(value) != value else str(value)
+
+
+def _plain_value(text: str) -> bool | int | float | str:
+    if text[:1] == text[-1:] == '"' and len(text) > 1:
+        return text[1:-1]
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 class TrainConfig(Config):
@@ -158,9 +219,29 @@ class SqueezeConfig(MixedViewConfig, TrainConfig):
         None, description="torchvision weights, such as IMAGENET1K_V1: nothing is trained, accuracy is measured"
     )
     epochs: int = Field(50, ge=1, le=10_000, description="squeezing budget (Table 2: more recovers worse)")
+    others: tuple[str, ...] = setting(
+        (),
+        later=True,
+        description="further teachers, squeezed likewise, each a network with its options such as "
+        "convnet:depth=4:width=32; together they recover and label (G-VBSM, CVPR 2024)",
+    )
+
+    def each(self) -> tuple[Self, ...]:
+        """The settings of every teacher, the first one first; a network that comes again has a seed of its own."""
+        named = [(self.backbone, self.backbone_options), *map(network_of, self.others)]
+        seeds = [self.seed + named[:place].count(network) for place, network in enumerate(named)]
+        networks = zip(named, seeds, strict=True)
+        return tuple(self.but(backbone=n, backbone_options=o, seed=s, others=()) for (n, o), s in networks)
+
+    @field_validator("others")
+    @classmethod
+    def _others_are_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            network_of(name)
+        return names
 
 
-class RecoverConfig(ViewConfig):
+class RecoverConfig(StoredViewConfig):
     """Stage 2: images are optimised from noise (Equations 5-7, Tables 7c, 7d and 10b)."""
 
     ipc: int = setting(50, ge=1, le=10_000, label="images / class", slider=(1, 10), description="images per class")
@@ -335,6 +416,22 @@ class RecoverConfig(ViewConfig):
         "(DWA, NeurIPS 2024: 0.015)",
     )
     nudge_steps: int = Field(12, ge=1, le=1000, description="steps of that way (DWA: 12, on ImageNet 15)")
+    small_stages: float = setting(
+        1.0,
+        ge=0.25,
+        le=1,
+        slider=(0.25, 1),
+        step=0.05,
+        later=True,
+        description="share of the height and width at which every other of the blend_stages, never the last, is "
+        "optimised (FADRM, NeurIPS 2025: 200 of 224 pixels, 0.89); networks that take no others see them enlarged",
+    )
+    teaching: Literal["turns", "one", "pair"] = setting(
+        "turns",
+        later=True,
+        description="of several teachers: one a step in turn (G-VBSM, FADRM+), one for each group, or two for each "
+        "group together (CV-DD), drawn by the seed",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes the noise and the crops of every group")
     snapshot_every: int | None = Field(None, ge=1, description="also write the pixels every so many steps")
     image_format: Literal["png", "webp", "jpeg"] = Field(
@@ -348,7 +445,7 @@ class RecoverConfig(ViewConfig):
         return self
 
 
-class RelabelConfig(MixedViewConfig):
+class RelabelConfig(StoredViewConfig, MixedViewConfig):
     """Stage 3: the teacher's logits of many random views of each image (Equation 8)."""
 
     epochs: int = Field(300, ge=1, le=100_000, description="views per image; a student may train on as many epochs")
@@ -362,7 +459,33 @@ class RelabelConfig(MixedViewConfig):
     batch_split: int = Field(
         1, ge=1, le=1024, description="parts of a batch with statistics of their own (SRe2L++: 2); batch mode only"
     )
+    label_by: Literal["all", "first"] = setting(
+        "all", later=True, description="of several teachers: all label together, or the first one alone"
+    )
+    shuffle: int = setting(
+        1,
+        ge=1,
+        le=8,
+        later=True,
+        description="an image is cut into so many patches along each side, which each view puts in another order "
+        "before it crops (RDED, CVPR 2024: as many as its images are made of); 1: it stays whole",
+    )
+    augment: int = setting(
+        0, ge=0, le=8, later=True, description="operations of RandAugment on each view (DELT, CVPR 2025: 2); 0: none"
+    )
+    augment_strength: float = setting(
+        6.0,
+        ge=0,
+        le=10,
+        slider=(0, 10),
+        later=True,
+        description="their strength, of 10 (RandAugment, 2020: 9; DELT: 6)",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="fixes every view of every epoch")
+
+    def whole(self) -> Self:
+        """The same for real images: each is one picture, of which a view neither takes a part nor shuffles any."""
+        return self if self.formation == self.shuffle == 1 else self.but(formation=1, shuffle=1)
 
 
 class ValidateConfig(TrainConfig):

@@ -38,11 +38,12 @@ def setting(
     log: bool = False,
     step: float | None = None,
     catalogue: str = "",
+    later: bool = False,
     **field: Any,
 ) -> Any:
-    """A `pydantic.Field` that also says how the setting is shown; see `Shown` and `Config.shown`."""
-    shown = {"shown": Shown(label, unit, slider, log, step, catalogue)}
-    return Field(default, json_schema_extra=shown, **field)  # type: ignore[arg-type]
+    """A `pydantic.Field` that also says how the setting is shown; see `Shown`, `Config.shown` and `Config.later`."""
+    shown: dict[str, Any] = {"shown": Shown(label, unit, slider, log, step, catalogue), "later": later}
+    return Field(default, json_schema_extra=shown, **field)
 
 
 class Config(BaseModel):
@@ -76,6 +77,21 @@ class Config(BaseModel):
     def but(self, **changes: Any) -> Self:
         """A copy with `changes`, validated like any other config."""
         return type(self)(**(self.model_dump() | changes))
+
+    def request(self) -> dict[str, Any]:
+        """Plain values for the names and requests of artifacts: settings that came later, only where they are set.
+
+        What was made before there was such a setting is then still what is asked for.
+        """
+        usual = self.later()
+        return {name: value for name, value in self.model_dump(mode="json").items() if value != usual.get(name, ...)}
+
+    @classmethod
+    def later(cls) -> dict[str, Any]:
+        """The settings that came after artifacts had been made without them, and their defaults, as plain values."""
+        extra = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        names = {name for name, more in extra.items() if isinstance(more, dict) and more.get("later")}
+        return cls().model_dump(mode="json", include=names)
 
     @classmethod
     def shown(cls, name: str) -> Shown:

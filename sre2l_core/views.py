@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from sre2l_core.ahead import Pool
-from sre2l_core.config import MixedViewConfig, ViewConfig
+from sre2l_core.augment import Drawn, draw_operations, transformed
+from sre2l_core.config import MixedViewConfig, RelabelConfig, StoredViewConfig, ViewConfig
 from sre2l_core.counter_random import CounterRandom
+from sre2l_core.errors import ConfigError
 
 _CROP_TRIES = 10  # as torchvision's RandomResizedCrop, which then gives up: see `_largest_crop`
 _Floats = npt.NDArray[np.float64]
@@ -42,9 +46,15 @@ class ViewParams:
     """[N] float32: share of the image itself as it was drawn, 1 where nothing is mixed; see `shares` for labels."""
     paste: Tensor
     """[N, 4] float32: top, left, bottom, right of the pasted CutMix rectangle, as shares of the view; zeros if none."""
+    order: Tensor | None = None
+    """[N, P] int64: which of the image's P patches, row by row, takes each place; None where it stays whole."""
+    operations: Drawn | None = None
+    """Those of RandAugment on each view; None without any."""
 
     def __getitem__(self, rows: Tensor | slice) -> ViewParams:
-        return ViewParams(*(getattr(self, field.name)[rows] for field in fields(self)))
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in values.items()}
+        return ViewParams(**chosen)
 
     def __len__(self) -> int:
         return len(self.flip)
@@ -93,7 +103,7 @@ def draw(config: ViewConfig, *, seed: int, epoch: int, ids: Tensor, size: tuple[
     """
     rows = ids.numpy()
     random = CounterRandom(seed, epoch, rows)
-    box = _crop_boxes(config, random, size)
+    box = _boxes(config, random, size)
     flip = random.uniform("flip") < config.flip
     low, high = config.roll
     roll = np.stack([low + _integers(random.uniform(f"roll {axis}"), high - low + 1) for axis in "hw"], axis=1)
@@ -105,6 +115,8 @@ def draw(config: ViewConfig, *, seed: int, epoch: int, ids: Tensor, size: tuple[
         torch.from_numpy(partner),
         torch.from_numpy(weight.astype(np.float32)),
         torch.from_numpy(paste.astype(np.float32)),
+        _orders(config, random, size),
+        draw_operations(random, config.augment, config.augment_strength) if isinstance(config, RelabelConfig) else None,
     )
 
 
@@ -124,6 +136,7 @@ def render(
     size: int,
     black: Tensor | None = None,
     prepare: Callable[[Tensor], Tensor] | None = None,
+    bounds: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """The pixels of views, mixed where `params` say so.
 
@@ -134,14 +147,17 @@ def render(
         size: height and width of a view in pixels.
         black: [C] value of padding outside the image; None leaves it at 0.
         prepare: turns the rows taken from the pool into floats, such as `DatasetSpec.normalize`.
+        bounds: values of black and white, see `DatasetSpec.bounds`; needed where `params` have operations.
 
     Returns:
         [B, C, size, size] float, differentiable with respect to a float pool.
     """
 
     def view(rows: Tensor) -> Tensor:
-        images = pool[rows.to(pool.device)]
-        return apply(images if prepare is None else prepare(images), params[rows], size=size, black=black)
+        images, seen = pool[rows.to(pool.device)], params[rows]
+        whole = images if prepare is None else prepare(images)
+        views = apply(whole if seen.order is None else shuffled(whole, seen.order), seen, size=size, black=black)
+        return views if seen.operations is None else transformed(views, seen.operations, bounds)
 
     chosen = params[ids]
     return mix(view(ids), view(chosen.partner), chosen) if chosen.mixed else view(ids)
@@ -195,6 +211,29 @@ def mix(own: Tensor, other: Tensor, params: ViewParams) -> Tensor:
     return torch.where(pasted, other, share * own + (1 - share) * other)
 
 
+def resized_to(images: Tensor, resolution: int) -> Tensor:
+    """[B, C, H, W] -> [B, C, resolution, resolution], bilinear, antialiased; the images themselves if so large."""
+    if images.shape[-2:] == (resolution, resolution):
+        return images
+    sized: Tensor = interpolate(images, (resolution, resolution), mode="bilinear", antialias=True)
+    return sized
+
+
+def shuffled(images: Tensor, order: Tensor) -> Tensor:
+    """Images [B, C, H, W] whose patches change places: at each of the P places, row by row, the one that `order` names.
+
+    Args:
+        images: with a height and width that sqrt(P) divides.
+        order: [B, P] int64.
+    """
+    side = round(order.shape[1] ** 0.5)
+    height, width = images.shape[2] // side, images.shape[3] // side
+    patches = images.unflatten(3, (side, width)).unflatten(2, (side, height)).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    moved = patches[torch.arange(len(images), device=images.device)[:, None], order.to(images.device)]
+    whole: Tensor = moved.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    return whole
+
+
 def _reaches_outside(box: Tensor, images: Tensor) -> bool:
     start, length = box[:, :2], box[:, 2:]
     return bool(((start < 0) | (start + length > torch.tensor(images.shape[2:]))).any())
@@ -216,6 +255,37 @@ def _weights(start: Tensor, length: Tensor, source: int, size: int, roll: Tensor
     weights = (reach - (centre - 2 * size * pixel).abs()).clamp_min(0)
     weights = weights * ((pixel >= start[:, :, None]) & (pixel < (start + length)[:, :, None]))
     return weights.float() / weights.sum(2, keepdim=True).clamp_min(1).float()
+
+
+def _boxes(config: ViewConfig, random: CounterRandom, size: tuple[int, int]) -> _Integers:
+    """Crops of the image, or of one of the smaller ones that it holds."""
+    parts = config.formation if isinstance(config, StoredViewConfig) else 1
+    if parts == 1:
+        return _crop_boxes(config, random, size)
+    if config.crop == "padded":
+        raise ConfigError(f"formation={parts} needs crop='resized' or 'none': padding would show what lies beside.")
+    check_divides("formation", parts, size)
+    small = (size[0] // parts, size[1] // parts)
+    box = _crop_boxes(config, random, small)
+    for axis, name in enumerate("hw"):
+        box[:, axis] += small[axis] * _integers(random.uniform(f"part {name}"), parts)
+    return box
+
+
+def _orders(config: ViewConfig, random: CounterRandom, size: tuple[int, int]) -> Tensor | None:
+    """Where patches go: those with the smaller random numbers come first."""
+    side = config.shuffle if isinstance(config, RelabelConfig) else 1
+    if side == 1:
+        return None
+    check_divides("shuffle", side, size)
+    keys = np.stack([random.uniform(f"patch {number}") for number in range(side**2)], axis=1)
+    return torch.from_numpy(keys.argsort(axis=1, kind="stable"))
+
+
+def check_divides(name: str, parts: int, size: tuple[int, int]) -> None:
+    """Raise `ConfigError` where images of `size` (height, width) cannot be cut into so many parts along each side."""
+    if size[0] % parts or size[1] % parts:
+        raise ConfigError(f"{name}={parts} must divide the height and width of the images, {size[0]} x {size[1]}.")
 
 
 def _crop_boxes(config: ViewConfig, random: CounterRandom, size: tuple[int, int]) -> _Integers:

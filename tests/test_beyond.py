@@ -14,7 +14,7 @@ from sre2l_core.__main__ import main
 from sre2l_core.data import DatasetSpec
 from sre2l_core.paper import Budget
 from sre2l_core.presets import repeated, smoke
-from sre2l_core.presets.beyond import HELD_OUT, METHODS, SETS
+from sre2l_core.presets.beyond import HELD_OUT, METHODS, SETS, WITH_COMMITTEE
 from sre2l_core.presets.tiny_imagenet import TEN, ten_from_noise
 from sre2l_core.registry import catalogue
 from sre2l_core.runs.store import Store
@@ -36,10 +36,12 @@ def test_sets_are_every_twentieth_class():
 
 @pytest.mark.parametrize("classes", SETS)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_changes_recovery_alone_and_only_the_first_set_holds_images_out(classes, method):
+def test_a_method_changes_recovery_and_who_teaches_and_only_the_first_set_holds_images_out(classes, method):
     changed = ten_from_noise.differences(presets.get(f"beyond-{classes}/{method}"))
     held = {"data.holdout"} if classes == "a" else set()
-    assert changed.keys() == {"data.classes"} | held | {f"recover.{name}" for name in METHODS[method]}
+    several = {"squeeze.others", "relabel.label_by"} if method in WITH_COMMITTEE else set()
+    recovery = {f"recover.{name}" for name in METHODS[method]}
+    assert changed.keys() == {"data.classes"} | held | several | recovery
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -63,7 +65,9 @@ def test_the_comparison_has_all_methods_beside_random_images_and_each_set_has_on
         assert {cell.row for cell in cells} == set(beyond.numbers)
         recipes = [recipe for cell in cells for recipe in cell.recipes]
         assert len({store.places(recipe).score for recipe in recipes}) == 2 * len(cells)
-        assert len({store.places(recipe).teacher for recipe in recipes}) == columns
+        assert len({store.places(recipe).teacher for recipe in recipes}) == 2 * columns  # one alone, one committee
+        first = {store.places(recipe).members[0] for recipe in recipes if recipe.squeeze.others}
+        assert first < {store.places(recipe).teacher for recipe in recipes}
         held = {recipe.data.holdout for recipe in recipes}
         assert held == ({HELD_OUT} if name == "tuning" else {0.0})
         for recipe in recipes:

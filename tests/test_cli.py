@@ -198,7 +198,7 @@ COMPLETED = {
     "squeeze --data cifar": ["cifar10", "cifar100"],
     "recover --data dig": ["digits"],
     "squeeze --backbone convnet": ["convnet", "convnet3", "convnet4"],
-    "relabel --preset imagenette/": [f"imagenette/resnet18/{source}" for source in ("modern", "paper", "reference")],
+    "relabel --preset imagenette/resnet18/f": ["imagenette/resnet18/fadrm", "imagenette/resnet18/fadrm+"],
     "run --recover.image-format ": ["png", "webp", "jpeg"],
     "inspect here": [],  # the shell takes files then
 }

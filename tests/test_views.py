@@ -13,7 +13,8 @@ from scipy import stats
 from torch.nn import functional as F
 from torchvision.transforms import RandomResizedCrop
 
-from sre2l_core.config import MixedViewConfig, ViewConfig
+from sre2l_core.config import MixedViewConfig, RecoverConfig, RelabelConfig, ViewConfig
+from sre2l_core.errors import ConfigError
 from sre2l_core.views import ViewParams, _largest_crop, apply, draw, matrices, mix, render
 
 ROW_FIELDS = ("box", "flip", "roll")
@@ -118,12 +119,14 @@ def test_a_view_depends_on_seed_epoch_and_id_alone(order, count, seed, epoch):
 
 @pytest.mark.parametrize("other", [{"seed": 6}, {"epoch": 3}, {"seed": 2, "epoch": 5}])
 def test_another_seed_or_epoch_gives_other_views(other):
-    config = MixedViewConfig(mix="mixup", roll=(-3, 3))
+    config = RelabelConfig(mix="mixup", roll=(-3, 3), shuffle=2, augment=1)
     first, again, second = drawn(config, 50), drawn(config, 50), drawn(config, 50, **other)
-    for field in fields(ViewParams):
-        assert getattr(first, field.name).equal(getattr(again, field.name))
-        if field.name != "paste":
-            assert not getattr(first, field.name).equal(getattr(second, field.name)), field.name
+    assert first.operations.numbers.equal(again.operations.numbers)
+    assert not first.operations.numbers.equal(second.operations.numbers)
+    for name in {field.name for field in fields(ViewParams)} - {"operations"}:
+        assert getattr(first, name).equal(getattr(again, name))
+        if name != "paste":
+            assert not getattr(first, name).equal(getattr(second, name)), name
 
 
 @given(
@@ -301,3 +304,50 @@ def test_render_mixes_the_views_of_images_and_partners(kind, crop, tiny_spec):
     ids = torch.tensor([12, 0, 5, 5])
     found = render(pixels, ids, params, size=8, black=black, prepare=tiny_spec.normalize)
     torch.testing.assert_close(found, expected[ids], atol=3e-6, rtol=0)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_view_of_an_image_of_several_shows_a_crop_of_one_of_them(parts):
+    config = RecoverConfig(crop_scale=(0.3, 1.0), formation=parts)
+    box = drawn(config, count=4000, size=(24, 24)).box
+    side = 24 // parts
+    first, last = box[:, :2] // side, (box[:, :2] + box[:, 2:] - 1) // side
+    assert first.equal(last)
+    place = first[:, 0] * parts + first[:, 1]
+    assert stats.chisquare(place.bincount(minlength=parts**2).numpy()).pvalue > 1e-4
+    alone = drawn(config.but(formation=1), count=4000, size=(side, side)).box
+    assert (box[:, :2] % side).equal(alone[:, :2])  # the same crop, in one of the parts
+    assert box[:, 2:].equal(alone[:, 2:])
+
+
+def test_parts_that_do_not_fit_an_image_are_refused():
+    with pytest.raises(ConfigError, match="formation=3 must divide the height and width of the images, 64 x 64"):
+        drawn(RecoverConfig(formation=3), count=2)
+    with pytest.raises(ConfigError, match="needs crop='resized' or 'none'"):
+        drawn(RelabelConfig(formation=2, crop="padded"), count=2)
+    with pytest.raises(ConfigError, match="shuffle=5 must divide"):
+        drawn(RelabelConfig(shuffle=5), count=2)
+
+
+@pytest.mark.parametrize("side", [2, 3])
+def test_patches_are_put_in_another_order_before_the_crop(side):
+    images = noise(50, 12, 12)
+    params = drawn(RelabelConfig(shuffle=side, crop="none", flip=0), count=50, size=(12, 12))
+    seen = render(images, torch.arange(50), params, size=12)
+    step = 12 // side
+    for image, view, order in zip(images, seen, params.order.tolist(), strict=True):
+        assert sorted(order) == list(range(side**2))
+        for place, source in enumerate(order):
+            (r, c), (i, j) = divmod(place, side), divmod(source, side)
+            patch = image[:, i * step : (i + 1) * step, j * step : (j + 1) * step]
+            assert torch.allclose(view[:, r * step : (r + 1) * step, c * step : (c + 1) * step], patch, atol=1e-6)
+    assert len({tuple(order) for order in params.order.tolist()}) > 15
+    assert drawn(RelabelConfig(), count=2).order is None
+
+
+def test_what_is_not_asked_for_is_not_drawn_and_rows_stay_rows():
+    params = drawn(RelabelConfig(shuffle=2, augment=2), count=9, size=(8, 8))
+    rows = torch.tensor([7, 2])
+    assert params[rows].order.equal(params.order[rows])
+    assert params[rows].operations.numbers.equal(params.operations.numbers[rows])
+    assert drawn(ViewConfig(), count=9).operations is None

@@ -13,6 +13,9 @@ from torch import Tensor
 from sre2l_core.codecs import Codec, to_fp16
 from sre2l_core.errors import ArtifactError, ConfigError
 
+NOTHING = 40.0
+"""Temperatures below the smallest kept logit: float32 does not tell e^-40 beside 1 from nothing, and it is finite."""
+
 
 class TopK(Codec):
     """Keeps the k largest logits of a row (float16) with their classes, and one logit that all other classes share.
@@ -22,6 +25,10 @@ class TopK(Codec):
 
     *Departs from FKD:* logits instead of probabilities, and the mass is measured at the temperature of training (20)
     instead of 1, where it says little about the nearly uniform labels that are trained on.
+
+    Without `rest` the others get no probability, and the softmax of what is kept sums to 1 by itself: FKD's marginal
+    re-normalisation, with which LPQLD (2026) re-quantises labels. *Departs from LPQLD*, whose temperatures of labels
+    and students are fitted anew as these train: that is of the loss, and not here.
     """
 
     name: ClassVar[str] = "topk"
@@ -31,26 +38,35 @@ class TopK(Codec):
         20.0, ge=0.01, le=1000, description="softmax temperature at which the others' mass is kept (Figure 4)"
     )
 
+    rest: bool = Field(True, description="also store the others' mass; without it they get none (LPQLD)")
+
     def bytes_per_row(self, num_classes: int) -> int:
-        """`4 k + 4` bytes up to 32,768 classes, `6 k + 4` beyond; raises `ConfigError` unless k < `num_classes`."""
+        """`4 k` bytes up to 32,768 classes, `6 k` beyond, with `rest` 4 more; `ConfigError` if k is too large."""
         self._check_classes(num_classes)
-        return self.k * (2 + _index_type(num_classes).itemsize) + 4
+        return self.k * (2 + _index_type(num_classes).itemsize) + 4 * self.rest
 
     def error_bound(self, logits: Tensor) -> Tensor:
-        """The row's spread: what the others share lies among their logits. Those that are kept err as in float16."""
+        """The row's spread: what the others share lies among their logits. Those that are kept err as in float16.
+
+        Without `rest` the others come to lie 40 temperatures below the smallest that is kept.
+        """
         low, high = logits.float().aminmax(dim=1)
         rounding = torch.maximum(high.abs(), low.abs()) * 2**-11 + self.temperature * 2**-18
-        return high - low + rounding
+        return high - low + rounding + (0 if self.rest else NOTHING * self.temperature)
 
     def _encode(self, rows: Tensor) -> dict[str, Tensor]:
         classes = rows.shape[1]
         values, indices = rows.topk(self.k, dim=1)
         others = rows.scatter(1, indices, -math.inf)
         rest = (others / self.temperature).logsumexp(dim=1)
-        return {"values": to_fp16(values, self.name), "indices": indices.to(_index_type(classes)), "rest": rest}
+        kept = {"values": to_fp16(values, self.name), "indices": indices.to(_index_type(classes))}
+        return {**kept, "rest": rest} if self.rest else kept
 
     def _decode(self, parts: Mapping[str, Tensor], num_classes: int) -> Tensor:
-        shared = self.temperature * (parts["rest"].float() - math.log(num_classes - self.k))
+        if self.rest:
+            shared = self.temperature * (parts["rest"].float() - math.log(num_classes - self.k))
+        else:
+            shared = parts["values"].float().amin(1) - NOTHING * self.temperature
         logits = shared[:, None].repeat(1, num_classes)
         indices = parts["indices"].long()
         if ((indices < 0) | (indices >= num_classes)).any():
@@ -58,7 +74,7 @@ class TopK(Codec):
         return logits.scatter(1, indices, parts["values"].float())
 
     def _widths(self, num_classes: int) -> dict[str, int | None]:
-        return {"values": self.k, "indices": self.k, "rest": None}
+        return {"values": self.k, "indices": self.k, **({"rest": None} if self.rest else {})}
 
     def _check_classes(self, num_classes: int) -> None:
         if self.k >= num_classes:

@@ -17,7 +17,9 @@ ROWS = {
     "dwa": "DWA",
     "lpld": "LPLD",
     "edc": "EDC",
+    "cv-dd": "CV-DD",
     "fadrm": "FADRM",
+    "fadrm+": "FADRM+",
 }
 """Method -> what its authors call it."""
 RANDOM = "random real"

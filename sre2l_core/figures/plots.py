@@ -159,7 +159,15 @@ def soft_label_figure(
     pictures[0].set_title(f"image of class {own}", fontsize=10)
     for number, epoch in enumerate(epochs):
         params, colour = labels.views(epoch), of_number(number)
-        crop = render(condensed.images, ids, params, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+        crop = render(
+            condensed.images,
+            ids,
+            params,
+            size=spec.resolution,
+            black=spec.black,
+            prepare=spec.normalize,
+            bounds=spec.bounds(),
+        )
         share = (labels.logits(epoch, ids, crop).cpu() / temperature).softmax(1)[0]
         top, left, height, width = params.box[index].tolist()
         inset = 0.06 * number  # frames of overlapping crops stay apart

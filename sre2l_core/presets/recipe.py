@@ -54,6 +54,12 @@ class Recipe:
 
     def check(self) -> None:
         """Raise `ConfigError` where the stages do not fit one another: before any work is done."""
+        held, seen = self.recover.formation, self.relabel.formation
+        if held != seen:
+            raise ConfigError(
+                f"recovery puts {held} x {held} smaller images into one, but views would be of {seen} x {seen}: set "
+                "--recover.formation and --relabel.formation to the same."
+            )
         fewer = self.validate.epochs > self.relabel.epochs
         if self.store_labels and fewer and not self.validate.reuse_labels:
             raise ConfigError(
@@ -95,9 +101,10 @@ CLASSES |= {"tiny-imagenet": 200, "imagenet-1k": 1000}
 
 def smoke(recipe: Recipe) -> Recipe:
     """The same recipe at toy size: does it run through? Its accuracies mean nothing."""
-    shape = {"backbone": "resnet10", "backbone_options": {"width": 8}, "pretrained": None}
+    shape: dict[str, Any] = {"backbone": "resnet10", "backbone_options": {"width": 8}, "pretrained": None}
     if recipe.squeeze.backbone == "convnet":
         shape = {"backbone": "convnet", "backbone_options": {"depth": 2, "width": 8}}
+    shape["others"] = tuple(f"convnet:depth=1:width={8 + place}" for place, _ in enumerate(recipe.squeeze.others[:2]))
     short = {"epochs": 2, "warmup_epochs": min(recipe.squeeze.warmup_epochs, 1)}
     few = {"classes": recipe.data.classes[:2]} if recipe.data.classes else {"num_classes": 2}
     return recipe.but(

@@ -118,7 +118,8 @@ def _alike(kind: str, recipe: Recipe) -> tuple[object, ...]:
     data = recipe.data.but(data_root=None, holdout=0.0, holdout_seed=0)
     students = (recipe.validate.students, recipe.validate.student_options) if kind == "score" else ()
     as_it_is = recipe.recover.init if kind == "condensed" and not recipe.recover.steps else ""
-    return data, recipe.squeeze.backbone, recipe.squeeze.backbone_options, students, as_it_is
+    squeeze = recipe.squeeze
+    return data, squeeze.backbone, squeeze.backbone_options, squeeze.others, students, as_it_is
 
 
 def _work(kind: str, recipe: Recipe) -> float:
@@ -126,7 +127,7 @@ def _work(kind: str, recipe: Recipe) -> float:
     ipc, students = recipe.recover.ipc, recipe.validate
     trained = students.epochs * students.seeds * rows_of_a_network(students)
     work = {
-        "teacher": recipe.squeeze.epochs,
+        "teacher": recipe.squeeze.epochs * (1 + len(recipe.squeeze.others)),
         "condensed": ipc * recipe.recover.steps,
         "labels": ipc * recipe.relabel.epochs,
     }

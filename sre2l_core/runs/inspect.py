@@ -11,6 +11,7 @@ import torch
 from sre2l_core import storage
 from sre2l_core.artifacts import Score, StoredImages, Teacher
 from sre2l_core.bn_stats import batchnorms
+from sre2l_core.committee import members
 from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError, plain
 from sre2l_core.files import size_of
@@ -88,6 +89,9 @@ def _teacher(folder: Path) -> Iterator[str]:
     yield f"  knows {teacher.spec.name}: {teacher.spec.num_classes} classes, {_shape(teacher.spec)}"
     yield "  accuracy " + (", ".join(f"{k} {100 * v:.2f} %" for k, v in teacher.accuracy.items()) or "not measured")
     yield from _config(teacher.origin, SqueezeConfig)
+    for one in members(teacher) if teacher.backbone == "committee" else ():
+        known = ", ".join(f"{name} {100 * share:.2f} %" for name, share in one.accuracy.items()) or "not measured"
+        yield f"  teacher {one.id}: {one.backbone} {_options(one.options)}, accuracy {known}"
 
 
 def _condensed(folder: Path) -> Iterator[str]:

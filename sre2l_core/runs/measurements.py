@@ -10,14 +10,15 @@ from math import ceil
 import torch
 from torch import nn
 
-from sre2l_core.artifacts import CondensedSet, Teacher, empty_network
+from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.committee import members
 from sre2l_core.data import DatasetSpec
 from sre2l_core.data.imagenet import wnids
 from sre2l_core.data.picture_sets import RESIDENT_BYTES
 from sre2l_core.groups import Group
 from sre2l_core.presets import Recipe
 from sre2l_core.presets.recipe import CLASSES
-from sre2l_core.runs.pipeline import load_data
+from sre2l_core.runs.pipeline import load_data, untrained
 from sre2l_core.runtime import Runtime, memory_of_passes, wait_for
 from sre2l_core.stages.labels import LiveLabels
 from sre2l_core.stages.recover import Recovery
@@ -93,8 +94,7 @@ class Measurements:
 
     def teacher(self) -> Teacher:
         """A network that knows nothing."""
-        config, spec = self.scale.recipe.squeeze, self.scale.spec
-        return Teacher(empty_network(config.backbone, spec, config.backbone_options), spec, config.backbone)
+        return untrained(self.scale.recipe.squeeze, self.scale.spec)
 
     def few(self, most: int) -> int:
         """How many images a measurement looks at."""
@@ -128,7 +128,8 @@ class Measurements:
     def labelling(self, teacher: Teacher | None, batch: int) -> float:
         """Seconds to render a view of an image and, if there is a teacher, to label it."""
         few, config = self.images(batch), self.scale.recipe.validate.but(batch_size=batch)
-        source = LiveLabels(teacher or self.teacher(), few, self.scale.recipe.relabel, runtime=self.runtime)
+        views = self.scale.recipe.relabel.but(vote="equal")  # nobody knows how right they are
+        source = LiveLabels(teacher or self.teacher(), few, views, runtime=self.runtime)
         lesson = CondensedLesson("noise", few, source, soft=teacher is not None)
         return self._seconds(lambda: list(lesson.batches(0, config, 0, self.runtime))) / len(few)
 
@@ -138,10 +139,11 @@ class Measurements:
         group = Group(0, tuple(number % self.scale.spec.num_classes for number in few), tuple(few))
         # A start from real images costs as much a step as one from noise; the data need not be here.
         settings = self.scale.recipe.recover.but(
-            init="noise", steps=10**6, lr=1e-6, snapshot_every=None, only_classes=None
+            init="noise", steps=10**6, lr=1e-6, snapshot_every=None, only_classes=None, vote="equal"
         )
         recovery = Recovery(teacher, [group], settings, runtime=self.runtime)
-        each = self._seconds(recovery.step) / len(few)
+        turns = len(members(teacher))  # a step of each
+        each = self._seconds(lambda: [recovery.step() for _ in range(turns)]) / turns / len(few)
         with memory_of_passes(recovery.net, self.runtime.device) as taken:
             recovery.step()
         return each, weight_bytes(recovery.net) + taken() * count // len(few), recovery

@@ -11,6 +11,7 @@ from typing import Any
 
 from sre2l_core import storage
 from sre2l_core.artifacts import Score
+from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError
 from sre2l_core.files import size_of
 from sre2l_core.presets.recipe import flat
@@ -182,6 +183,19 @@ def settings_of(parts: Sequence[Part]) -> dict[str, Any]:
             spec = request.get("dataset", {})
             found["data"] = {"data": spec.get("name"), "resolution": spec.get("resolution")}
         if part.kind == "score":
-            found.setdefault("relabel", request.get("labels", {}).get("config", {}))
-        found[STAGE[part.kind]] = request.get("config", {})
+            found.setdefault("relabel", _with_later("relabel", request.get("labels", {}).get("config")))
+        found[STAGE[part.kind]] = _with_later(STAGE[part.kind], request.get("config"))
     return flat({stage: fields or {} for stage, fields in found.items()})
+
+
+def _with_later(stage: str, settings: Any) -> dict[str, Any]:
+    """Settings as a request has them, with the defaults of those that it leaves out."""
+    return {**_CONFIGS[stage].later(), **settings} if isinstance(settings, Mapping) else {}
+
+
+_CONFIGS: dict[str, type[Config]] = {
+    "squeeze": SqueezeConfig,
+    "recover": RecoverConfig,
+    "relabel": RelabelConfig,
+    "validate": ValidateConfig,
+}

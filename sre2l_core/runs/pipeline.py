@@ -13,7 +13,8 @@ from sre2l_core import data as datasets
 from sre2l_core import parametrisations, starts, storage
 from sre2l_core.artifacts import CondensedSet, Score, Teacher, empty_network
 from sre2l_core.codecs import build_codec
-from sre2l_core.config import DataConfig
+from sre2l_core.committee import join, members
+from sre2l_core.config import DataConfig, SqueezeConfig
 from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError, refused
 from sre2l_core.events import CsvLog, Listener, StepEvent, ignore
@@ -40,6 +41,8 @@ class Places:
     labels: Path
     score: Path
     log: Path
+    members: tuple[Path, ...] = ()
+    """Of the teachers of a committee; beside it where none are named."""
 
     @classmethod
     def in_folder(cls, out: Path) -> Self:
@@ -92,10 +95,20 @@ def load_data(config: DataConfig, say: Callable[[str], object] = lambda line: No
     return data
 
 
+def untrained(config: SqueezeConfig, spec: DatasetSpec) -> Teacher:
+    """The teacher that squeezing would make, as it begins."""
+    return join(
+        [
+            Teacher(empty_network(one.backbone, spec, options, one.seed), spec, one.backbone, options)
+            for one in config.each()
+            for options in [dict(one.backbone_options)]
+        ]
+    )
+
+
 def check(recipe: Recipe, spec: DatasetSpec) -> None:
     """Raise `ConfigError` for what a later stage would refuse: now, not after hours of squeezing."""
-    backbone, options = recipe.squeeze.backbone, recipe.squeeze.backbone_options
-    check_teacher(Teacher(empty_network(backbone, spec, options), spec, backbone), recipe.recover)
+    check_teacher(untrained(recipe.squeeze, spec), recipe.recover)
     plan(recipe.recover, spec)
     starts.find(recipe.recover.init)
     parametrisations.find(recipe.recover.parametrisation)
@@ -191,9 +204,11 @@ def _stages(
 ) -> Generator[StepEvent, None, Outcome | None]:
     """The steps of the stages up to that one; None where that is not the last."""
     options: dict[str, Any] = {"runtime": runtime, "wait": wait}
-    teacher = yield from squeezing(data, recipe.squeeze, out=to.teacher, **options)
+    teacher = yield from squeezing(data, recipe.squeeze, out=to.teacher, members=to.members, **options)
     options["executor"] = executor
-    say(f"teacher: {100 * teacher.accuracy['top1']:.1f} % on the validation images")
+    for one in members(teacher):
+        named = "teacher" if one is teacher else f"teacher {one.backbone}"
+        say(f"{named}: {100 * one.accuracy['top1']:.1f} % on the validation images")
     if until == "squeeze":
         return None
     condensed = yield from recovering(teacher, recipe.recover, out=to.condensed, data=data, **options)

@@ -50,22 +50,23 @@ class Store:
 
     def places(self, recipe: Recipe) -> Places:
         """Where the parts of a run lie, finished or not."""
-        values = recipe.to_json()
-        data = values["data"]
+        data = recipe.data.model_dump(mode="json")
         if recipe.data.data in CLASSES:  # the same pictures wherever they lie, which a folder of one's own need not be
             del data["data_root"]
         if not recipe.data.holdout:  # as before there was such a setting
             del data["holdout"], data["holdout_seed"]
-        teacher = key_of(data, values["squeeze"])
-        condensed = key_of(teacher, values["recover"])
-        labels = key_of(condensed, values["relabel"])
-        score = key_of(labels, values["validate"], recipe.store_labels)
+        teacher = key_of(data, recipe.squeeze.request())
+        condensed = key_of(teacher, recipe.recover.request())
+        labels = key_of(condensed, recipe.relabel.request())
+        score = key_of(labels, recipe.validate.request(), recipe.store_labels)
+        members = [key_of(data, one.request()) for one in recipe.squeeze.each()] if recipe.squeeze.others else []
         return Places(
             self.folder / f"teacher-{teacher}",
             self.folder / f"condensed-{condensed}",
             self.folder / f"labels-{labels}",
             self.folder / f"score-{score}",
             self.folder / f"log-{score}.csv",
+            tuple(self.folder / f"teacher-{member}" for member in members),
         )
 
     def note(self, recipe: Recipe) -> Path:

@@ -17,8 +17,9 @@ from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.codecs import Codec, build_codec
+from sre2l_core.committee import labelling
 from sre2l_core.config import RelabelConfig
-from sre2l_core.errors import ArtifactError, plain
+from sre2l_core.errors import ArtifactError, ConfigError, plain
 from sre2l_core.runtime import Runtime
 from sre2l_core.settings import check_fields
 from sre2l_core.views import ViewParams, draw
@@ -126,7 +127,7 @@ class SoftLabels:
     def to_json(self) -> dict[str, Any]:
         """Everything but the shards, for the manifest."""
         names = ("num_images", "num_classes", "classes", "size", "teacher_id", "condensed_id")
-        return {**{name: getattr(self, name) for name in names}, "config": self.config.model_dump(mode="json")}
+        return {**{name: getattr(self, name) for name in names}, "config": self.config.request()}
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -159,16 +160,18 @@ class LiveLabels:
         """Note what labels what.
 
         Args:
-            teacher: labels.
+            teacher: labels; the members of a committee by the mean of their logits, weighted by `config.vote`.
             condensed: the images.
             config: views, and how the teacher's BatchNorm takes a batch.
             runtime: where the teacher labels.
             codec: what stored labels lose, these lose too, so that one may be compared with the other; None: nothing.
 
         Raises:
+            ConfigError: if views show parts of images that have none, or the other way round.
             DataError: if the teacher's classes are not those of the images.
         """
         teacher.spec.check_fits(condensed.spec)
+        _check_formation(condensed, config)
         self.config, self.teacher_id = config, teacher.id
         self.runtime = runtime or Runtime.auto()
         self.condensed = condensed
@@ -181,7 +184,7 @@ class LiveLabels:
     def _net(self) -> nn.Module:
         """Copied and folded when it is first asked: a finished label store is opened without it."""
         place = self.runtime.place if self.config.teacher_mode == "batch" else self.runtime.place_folded
-        return place(self._teacher.net)
+        return place(labelling(self._teacher, self.config))
 
     @property
     def condensed_id(self) -> str:
@@ -205,6 +208,16 @@ class LiveLabels:
         parts = pixels.chunk(self.config.batch_split)  # how it is parted enters the labels
         with batch_statistics(self._net):
             return torch.cat([self.runtime.forward(self._net, part).float() for part in parts])
+
+
+def _check_formation(condensed: CondensedSet, config: RelabelConfig) -> None:
+    made = condensed.origin.get("config")
+    held = made.get("formation", 1) if isinstance(made, Mapping) else config.formation
+    if held != config.formation:
+        raise ConfigError(
+            f"these images hold {held} x {held} smaller ones, the views are of {config.formation} x {config.formation}:"
+            f" relabel with formation {held}."
+        )
 
 
 @contextmanager

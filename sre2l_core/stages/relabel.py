@@ -47,7 +47,7 @@ def relabelling(
         (teacher.id, condensed.id),
     )
     live.runtime.ranks.check_alone("relabel")
-    request = {"teacher": teacher.id, "condensed": condensed.id, "config": config.model_dump(mode="json")}
+    request = {"teacher": teacher.id, "condensed": condensed.id, "config": config.request()}
     how = live.runtime.how(live.runtime.images_per_pass(config.batch_size, spec.resolution**2), threads_of(executor))
     build_codec(config.codec, **config.codec_options)  # or what is wrong with it, before anything is claimed
     with storage.claimed(out, "soft_labels", request, how, wait=wait) as work:
@@ -83,7 +83,7 @@ def relabel(
     Temperature is applied when a student trains, so one label store serves all temperatures (Figure 4).
 
     Args:
-        teacher: usually the network the images were recovered from (section 3.3).
+        teacher: usually the network the images were recovered from (section 3.3), or a committee.
         condensed: the images.
         config: views, epochs, codec.
         runtime: device and precision; the best there is by default.
@@ -134,7 +134,7 @@ def _label(live: LiveLabels, epoch: int) -> Mapping[str, Tensor]:
 def _logits(live: LiveLabels, epoch: int) -> Tensor:
     """[N, K] logits of an epoch's views, on the CPU, in the order of image ids."""
     params, condensed, config = live.views(epoch), live.condensed, live.config
-    spec = condensed.spec
+    spec, bounds = condensed.spec, condensed.spec.bounds()
     order = torch.arange(len(condensed))
     if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
         order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))
@@ -142,7 +142,7 @@ def _logits(live: LiveLabels, epoch: int) -> Tensor:
     batches = [order[rows] for rows in parts_of(len(order), config.batch_size)]
     with reading(condensed.pool(live.runtime), requests(batches, params), live.runtime.device) as pool:
         for ids in batches:
-            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
+            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare, bounds=bounds)
             out[ids] = live.logits(epoch, ids, pixels).cpu()
     return out
 

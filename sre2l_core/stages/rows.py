@@ -82,8 +82,8 @@ def grid(
     """
     _check(condensed, labels, data, config, teacher)
     steps = config.epochs * batch_count(len(condensed), config.batch_size)
-    shown = labels.config.epochs if config.reuse_labels else None
-    classes, full = tuple(condensed.labels.unique().tolist()), RealLesson(data, labels.config)
+    shown, real_views = labels.config.epochs if config.reuse_labels else None, labels.config.whole()
+    classes, full = tuple(condensed.labels.unique().tolist()), RealLesson(data, real_views)
     own = str(condensed.origin.get("title", "condensed"))
 
     def ours(soft: bool) -> Callable[[int], Lesson]:
@@ -96,7 +96,7 @@ def grid(
             )
             assert teacher is not None  # checked above
             lost = labels.codec if isinstance(labels, SoftLabels) and labels.codec.lossy else None
-            source = LiveLabels(teacher, real, labels.config, runtime=runtime, codec=lost)
+            source = LiveLabels(teacher, real, real_views, runtime=runtime, codec=lost)
             return CondensedLesson(starts.find(name).title, real, source, soft, shown)
 
         return lesson

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sre2l_core import storage
 from sre2l_core.artifacts import Teacher, empty_network
+from sre2l_core.committee import join
 from sre2l_core.config import SqueezeConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.imagenet import weights_spec
@@ -111,14 +112,17 @@ def squeezing(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    members: Sequence[Path] = (),
 ) -> Generator[StepEvent, None, Teacher]:
     """The steps of `squeeze`: a `StepEvent` after every optimiser step, and at the end the teacher.
 
     Of several ranks all take the same steps and return the same teacher; the first alone knows the folder.
     """
     runtime = runtime or Runtime.auto()
+    if config.others:
+        return (yield from _committee(data, config, runtime, out, wait, members))
     ranks = runtime.ranks
-    request = {**data.to_json(), "config": config.model_dump(mode="json")}
+    request = {**data.to_json(), "config": config.request()}
     part = config.batch_size if ranks.count == 1 else ranks.part_size(config.batch_size, len(data.train))
     how = runtime.how(config.micro_batch or part)
     with storage.claimed(out if ranks.first else None, "teacher", request, how, wait=wait) as work:
@@ -135,6 +139,31 @@ def squeezing(
         return teacher
 
 
+def _committee(
+    data: Dataset,
+    config: SqueezeConfig,
+    runtime: Runtime,
+    out: str | Path | None,
+    wait: bool,
+    members: Sequence[Path],
+) -> Generator[StepEvent, None, Teacher]:
+    """The steps of several teachers, one after the other, each in a folder of its own, and what joins them."""
+    ranks, each = runtime.ranks, config.each()
+    places: Sequence[Path | None] = members or [None] * len(each)
+    if out is not None and not members:
+        places = [Path(out).with_name(f"{Path(out).name}-{number}") for number in range(1, len(each) + 1)]
+    request = {**data.to_json(), "config": config.request()}
+    with storage.claimed(out if ranks.first else None, "teacher", request, runtime.how(1), wait=wait) as work:
+        if out is not None and ranks.from_first(lambda: work.finished):
+            return ranks.from_first(partial(Teacher.load, out))
+        teachers = []
+        for one, place in zip(each, places, strict=True):
+            teachers.append((yield from squeezing(data, one, runtime=runtime, out=place, wait=wait)))
+        teacher = join(teachers)
+        teacher.write(work)
+        return teacher
+
+
 def squeeze(
     data: Dataset,
     config: SqueezeConfig,
@@ -142,19 +171,22 @@ def squeeze(
     runtime: Runtime | None = None,
     out: str | Path | None = None,
     wait: bool = False,
+    members: Sequence[Path] = (),
     on_step: Listener | None = None,
 ) -> Teacher:
     """Stage 1: train a classifier with BatchNorm on the real data, or take pretrained weights and measure them.
 
     Args:
         data: training and validation images.
-        config: network and recipe.
+        config: network and recipe; of `others` each is a teacher too, and a committee of all comes back.
         runtime: device and precision; the best there is by default.
         out: folder of the teacher. The state is saved after every epoch, and calling again continues.
         wait: until another process that works in the folder is done, instead of raising `InUseError`.
+        members: folders of the members of a committee, where finished ones are found; by default beside `out`, with
+            -1, -2 and so on behind its name.
         on_step: called with a `StepEvent` after every optimiser step.
     """
-    return drive(squeezing(data, config, runtime=runtime, out=out, wait=wait), on_step)
+    return drive(squeezing(data, config, runtime=runtime, out=out, wait=wait, members=members), on_step)
 
 
 def pretrained(data: Dataset, config: SqueezeConfig, runtime: Runtime | None = None) -> Teacher:

@@ -92,7 +92,9 @@ class CondensedLesson:
         seen = batches if whole else [ids[share.rows] for ids, share in zip(batches, shares, strict=True)]
         with reading(self.condensed.pool(runtime), requests(seen, params), runtime.device) as pool:
             for ids, share in zip(seen, shares, strict=True):
-                pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare)
+                pixels = render(
+                    pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare, bounds=spec.bounds()
+                )
                 partners, parts = labels[params.partner[ids]], params[ids].shares(spec.resolution)
                 hard = hard_targets(labels[ids], partners, parts, spec.num_classes).to(runtime.device)
                 soft = self.source.logits(shown, ids, pixels) if self.soft else None

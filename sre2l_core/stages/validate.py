@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sre2l_core import storage
 from sre2l_core.artifacts import CONFUSIONS, CondensedSet, Score, Teacher
+from sre2l_core.committee import members
 from sre2l_core.config import ValidateConfig
 from sre2l_core.data import Dataset
 from sre2l_core.data.decoded import decoded_once
@@ -57,7 +58,7 @@ def validating(
     rows = grid(condensed, labels, data, config, teacher=teacher, runtime=runtime)
     _check_judge(data, teacher)
     made_from = {"condensed": condensed.id, "labels": _describe(labels), **data.to_json()}
-    request = {**made_from, "config": config.model_dump(mode="json")}
+    request = {**made_from, "config": config.request()}
     judge = teacher.id if teacher is not None and baselines(config) else None
     part = config.batch_size if ranks.count == 1 else ranks.part_size(config.batch_size, len(condensed))
     how = runtime.how(config.micro_batch or part, threads_of(executor))
@@ -230,14 +231,15 @@ class Results:
 
 def _describe(labels: LabelSource) -> dict[str, Any]:
     kind = "stored" if isinstance(labels, SoftLabels) else "on the fly"
-    return {"kind": kind, "teacher": labels.teacher_id, "config": labels.config.model_dump(mode="json")}
+    return {"kind": kind, "teacher": labels.teacher_id, "config": labels.config.request()}
 
 
 def _check_judge(data: Dataset, teacher: Teacher | None) -> None:
     """Raise `DataError` where the teacher was trained on images that are held out to judge what it taught."""
-    if data.holdout is None or teacher is None or teacher.origin.get("config", {}).get("pretrained"):
+    if data.holdout is None or teacher is None:
         return
-    if teacher.origin.get("holdout") != data.to_json()["holdout"]:
+    learnt = (one.origin for one in members(teacher) if not one.origin.get("config", {}).get("pretrained"))
+    if any(origin.get("holdout") != data.to_json()["holdout"] for origin in learnt):
         raise DataError(
             f"the teacher was trained on images that are to judge: {data.holdout}. Squeeze one with the same holdout "
             "and holdout_seed, or let the validation images judge (holdout 0)."

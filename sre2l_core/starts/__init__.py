@@ -5,12 +5,13 @@ A file offers a `Start` in `PLUGINS`; `RecoverConfig.init` and `ValidateConfig.a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
@@ -19,6 +20,7 @@ from sre2l_core.errors import ConfigError
 from sre2l_core.groups import Group
 from sre2l_core.registry import lookup
 from sre2l_core.runtime import Runtime
+from sre2l_core.views import check_divides
 
 Make = Callable[[Teacher, RecoverConfig, Group, Dataset, Runtime], Tensor]
 
@@ -46,6 +48,41 @@ class Start:
         if self.needs_data:
             teacher.spec.check_fits(require(data, config.init).spec)
         return self.make(teacher, config, group, data, runtime)  # type: ignore[arg-type]
+
+
+def first_pixels(
+    teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset | None, runtime: Runtime
+) -> Tensor:
+    """[G, C, H, W] what a group begins with; where images hold f x f smaller ones, so many of the start's (IDC).
+
+    Smaller image p of image i of a class is image i f² + p of the start, and is shrunk to its part.
+    """
+    start, side = find(config.init), config.formation
+    if side == 1 or not start.needs_data:
+        return start(teacher, config, group, data, runtime)
+    check_divides("formation", side, teacher.spec.size)
+    # Made without another check: so many images of a class may be more than a set can have.
+    more = config.model_copy(update={"ipc": config.ipc * side**2})
+    small = [_shrunk(start(teacher, more, part, data, runtime), side) for part in _parts(group, side**2)]
+    parts = torch.stack(small).unflatten(0, (-1, side, side))  # [blocks, side, side, classes, C, h, w]
+    whole: Tensor = parts.permute(0, 3, 4, 1, 5, 2, 6).flatten(5, 6).flatten(3, 4).flatten(0, 1)
+    return whole
+
+
+def _parts(group: Group, count: int) -> Iterator[Group]:
+    """Of each image of a class in turn the groups of its `count` smaller ones."""
+    classes = len(set(group.labels))
+    for first in range(0, len(group), classes):
+        block, index = slice(first, first + classes), group.image_indices[first]
+        for part in range(count):
+            ids = tuple(image * count + part for image in group.ids[block])
+            yield Group(index * count + part, group.labels[block], ids)
+
+
+def _shrunk(images: Tensor, side: int) -> Tensor:
+    size = (images.shape[2] // side, images.shape[3] // side)
+    small: Tensor = F.interpolate(images, size, mode="bilinear", antialias=True)
+    return small
 
 
 def find(name: str) -> Start:

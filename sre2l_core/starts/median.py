@@ -25,7 +25,7 @@ def median(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset,
     """
     orders = _orders(teacher, data)
     for label in set(group.labels) - orders.keys():
-        orders[label] = data.train_rows[label][_from_the_middle(confidences(teacher, data, label, runtime))]
+        orders[label] = data.train_rows[label][from_the_middle(confidences(teacher, data, label, runtime))]
     return in_order(data, group, orders)
 
 
@@ -36,7 +36,7 @@ def confidences(teacher: Teacher, data: Dataset, label: int, runtime: Runtime) -
     return torch.cat([runtime.logits(net, part).softmax(1)[:, label].cpu() for part in parts])
 
 
-def _from_the_middle(values: Tensor) -> Tensor:
+def from_the_middle(values: Tensor) -> Tensor:
     """Places of `values` [N], that of the median first, then neighbours by rank, the lower one before the higher."""
     order = values.argsort(stable=True)
     middle = (len(order) - 1) // 2

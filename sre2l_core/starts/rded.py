@@ -5,6 +5,7 @@ How realistic a crop is, a teacher says: by its cross-entropy on the class.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset, DatasetSpec
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
-from sre2l_core.starts import Start, class_rows, wanted_labels
+from sre2l_core.starts import Make, Start, class_rows, wanted_labels
 from sre2l_core.starts.mosaic import CROPS, tiled
 from sre2l_core.views import apply, draw
 
@@ -29,8 +30,13 @@ WHOLE_UP_TO = 64
 """Pixels: smaller images would lose too much at half their size."""
 
 
+Pick = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Losses [K, N] of K crops of each of N candidates -> [N] int64 candidates in the order of their choice, and [N] int64
+which of its crops each has."""
+
+
 class Ranked(NamedTuple):
-    """The best crop of each candidate of a class, the most realistic first."""
+    """A crop of each candidate of a class, in the order of their choice."""
 
     rows: Tensor
     """[N] int64 training rows."""
@@ -38,17 +44,33 @@ class Ranked(NamedTuple):
     """[N] int64: which of its crops."""
 
 
-def rded(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset, runtime: Runtime) -> Tensor:
-    """[G, C, H, W] float32 normalised: image i of a class holds the i-th most realistic crop, or the i-th four."""
-    labels, parts = wanted_labels(data.spec, config), patches_of(data.spec)
-    ranked = _ranked(teacher, data, labels, config.seed, runtime)
-    made = []
-    for label, index in zip(group.labels, group.image_indices, strict=True):
-        rows, crops = ranked[label]
-        places = torch.arange(index * parts, (index + 1) * parts) % len(rows)
-        chosen = zip(rows[places], crops[places].tolist(), strict=True)
-        made.append(_joined(torch.cat([crop(data, row[None], config.seed, number) for row, number in chosen])))
-    return torch.stack(made)
+def ranked_crops(pick: Pick, parts_of: Callable[[DatasetSpec], int]) -> Make:
+    """Makes images of the crops of a class that `pick` chooses: image i has the i-th, or the i-th few side by side."""
+
+    @lru_cache(maxsize=1)  # a set is made class by class
+    def ranked(
+        teacher: Teacher, data: Dataset, labels: tuple[int, ...], seed: int, runtime: Runtime
+    ) -> dict[int, Ranked]:
+        return {label: _rank(pick, teacher, data, label, seed, runtime) for label in labels}
+
+    def made(teacher: Teacher, config: RecoverConfig, group: Group, data: Dataset, runtime: Runtime) -> Tensor:
+        parts, images = parts_of(data.spec), []
+        known = ranked(teacher, data, wanted_labels(data.spec, config), config.seed, runtime)
+        for label, index in zip(group.labels, group.image_indices, strict=True):
+            rows, crops = known[label]
+            places = torch.arange(index * parts, (index + 1) * parts) % len(rows)
+            chosen = zip(rows[places], crops[places].tolist(), strict=True)
+            images.append(_joined(torch.cat([crop(data, row[None], config.seed, number) for row, number in chosen])))
+        return torch.stack(images)
+
+    return made
+
+
+def surest(losses: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each candidate the crop of the smallest loss, and candidates in its order."""
+    best, number = losses.min(0)
+    order = best.argsort(stable=True)
+    return order, number[order]
 
 
 def patches_of(spec: DatasetSpec) -> int:
@@ -68,12 +90,7 @@ def _joined(patches: Tensor) -> Tensor:
     return tiled(F.interpolate(patches, scale_factor=0.5, mode="bilinear", antialias=True))
 
 
-@lru_cache(maxsize=1)  # a set is made class by class
-def _ranked(teacher: Teacher, data: Dataset, labels: tuple[int, ...], seed: int, runtime: Runtime) -> dict[int, Ranked]:
-    return {label: _rank(teacher, data, label, seed, runtime) for label in labels}
-
-
-def _rank(teacher: Teacher, data: Dataset, label: int, seed: int, runtime: Runtime) -> Ranked:
+def _rank(pick: Pick, teacher: Teacher, data: Dataset, label: int, seed: int, runtime: Runtime) -> Ranked:
     net = runtime.place(teacher.net)
     rows = class_rows(data, label, torch.arange(min(CANDIDATES, len(data.train_rows[label]))), seed)
     losses = torch.stack(
@@ -82,13 +99,12 @@ def _rank(teacher: Teacher, data: Dataset, label: int, seed: int, runtime: Runti
             for number in range(CROPS_OF_AN_IMAGE)
         ]
     )
-    best, number = losses.min(0)
-    order = best.argsort(stable=True)
-    return Ranked(rows[order], number[order])
+    order, number = pick(losses)
+    return Ranked(rows[order], number)
 
 
 def _losses(logits: Tensor, label: int) -> Tensor:
     return F.cross_entropy(logits, torch.full((len(logits),), label, device=logits.device), reduction="none").cpu()
 
 
-PLUGINS = {"rded": Start("RDED patches", rded, needs_teacher=True)}
+PLUGINS = {"rded": Start("RDED patches", ranked_crops(surest, patches_of), needs_teacher=True)}

@@ -109,7 +109,15 @@ class CropStudy:
         views = [self._live.views(epoch) for epoch in range(first, first + count)]
         images = torch.cat(
             [
-                render(self.condensed.images, ids, v, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+                render(
+                    self.condensed.images,
+                    ids,
+                    v,
+                    size=spec.resolution,
+                    black=spec.black,
+                    prepare=spec.normalize,
+                    bounds=spec.bounds(),
+                )
                 for v in views
             ]
         )

@@ -25,7 +25,15 @@ def crops_recognised(labels: LabelSource, images: CondensedSet, epochs: int = 10
     right = 0
     for epoch in range(epochs):
         views = labels.views(epoch)
-        crops = render(images.images, ids, views, size=spec.resolution, black=spec.black, prepare=spec.normalize)
+        crops = render(
+            images.images,
+            ids,
+            views,
+            size=spec.resolution,
+            black=spec.black,
+            prepare=spec.normalize,
+            bounds=spec.bounds(),
+        )
         right += int((labels.logits(epoch, ids, crops).cpu().argmax(1) == images.labels).sum())
     return right / (epochs * len(images))
 

@@ -102,3 +102,20 @@ def test_labels_of_a_class_that_is_none_are_refused(index: int) -> None:
     parts["indices"][0, 0] = index
     with pytest.raises(ArtifactError, match="name a class that is none of the 50"):
         codec.decode(parts, 50)
+
+
+def test_without_the_rest_what_is_kept_is_all_there_is() -> None:
+    """Marginal re-normalisation (FKD, LPQLD): softmax over the kept classes, nothing for the others."""
+    rows = logits()
+    codec = build_codec("topk", k=4, rest=False)
+    assert codec.bytes_per_row(50) == build_codec("topk", k=4).bytes_per_row(50) - 4
+    parts = codec.encode(rows)
+    assert parts.keys() == {"values", "indices"}
+    found = codec.decode(parts, 50)
+    soft = (found.double() / 20).softmax(1)
+    for row in range(len(rows)):
+        kept = rows[row].topk(4).indices
+        torch.testing.assert_close(soft[row, kept], (rows[row, kept].double() / 20).softmax(0), rtol=1e-6, atol=1e-12)
+        assert soft[row].sum() - soft[row, kept].sum() < 1e-15
+    assert ((found - rows).abs().amax(1) <= codec.error_bound(rows)).all()
+    assert found.isfinite().all()

@@ -126,9 +126,12 @@ def test_a_change_of_a_preset(preset, field, value):
     )
 
 
+_PARTS = {Config, configs.ViewConfig, configs.StoredViewConfig, configs.MixedViewConfig, configs.TrainConfig}
+
+
 def test_every_config_is_attacked():
     found = {kind for kind in vars(configs).values() if isinstance(kind, type) and issubclass(kind, Config)}
-    assert found - set(STAGES) == {Config, configs.ViewConfig, configs.MixedViewConfig, configs.TrainConfig}
+    assert found - set(STAGES) == _PARTS
 
 
 PAIR = tuple[configs.Momentum, configs.Momentum]

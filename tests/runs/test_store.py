@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from sre2l_core import presets, storage
-from sre2l_core.artifacts import Score
+from sre2l_core.artifacts import CondensedSet, Score, Teacher
+from sre2l_core.committee import members
 from sre2l_core.errors import ArtifactError, DivergenceError
 from sre2l_core.runs.notes import Note
 from sre2l_core.runs.pipeline import Places, run
@@ -117,7 +118,7 @@ def test_a_setting_of_later_gives_old_runs_no_new_names(tmp_path):
     """What was hashed before there was `holdout` is hashed as long as nothing is held out."""
     values, places = SMALL.to_json(), Store(tmp_path).places(SMALL)
     before = {name: value for name, value in values["data"].items() if name not in LATER}
-    assert places.teacher.name == f"teacher-{key_of(before, values['squeeze'])}"
+    assert places.teacher.name == f"teacher-{key_of(before, SMALL.squeeze.request())}"
     held = [Store(tmp_path).places(SMALL.but(data={"holdout": share})).teacher for share in (0.1, 0.2)]
     assert len({places.teacher, *held}) == 3
 
@@ -178,7 +179,7 @@ def test_what_a_run_depends_on_is_also_in_its_artifacts(tmp_path, cpu):
     store.make(SMALL, runtime=cpu)
     place = store.places(SMALL)
     assert isinstance(place, Places)
-    assert storage.read_manifest(place.condensed)["request"]["config"] == SMALL.recover.model_dump(mode="json")
+    assert storage.read_manifest(place.condensed)["request"]["config"] == SMALL.recover.request()
     with pytest.raises(ArtifactError, match="holds another run"):
         run(SMALL.but(recover={"steps": 9}), place, runtime=cpu)
 
@@ -196,3 +197,45 @@ def test_images_alone_are_what_the_run_goes_on_from(tmp_path, cpu):
     assert store.finished(recipe)
     assert (places.condensed / storage.MANIFEST).stat().st_mtime_ns == made
     assert set(Note.read(store.note(recipe)).seconds) == {"squeeze", "recover", "relabel", "validate"}
+
+
+NAMES = {
+    "digits": ("teacher-914917fba375", "condensed-0d61c2a1706d", "labels-5c25a5964e24", "score-009869c91735"),
+    "tiny-imagenet/resnet18/reference": (
+        "teacher-caadfc08ec8d",
+        "condensed-19227cf5d958",
+        "labels-978d24b59e54",
+        "score-7c221a4373ba",
+    ),
+}
+"""Of the parts of runs, as they were before there were several teachers, formation, shuffling and RandAugment."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_made_before_there_was_a_setting_is_still_found(name, tmp_path):
+    places = Store(tmp_path).places(presets.get(name))
+    assert (places.teacher.name, places.condensed.name, places.labels.name, places.score.name) == NAMES[name]
+
+
+def test_settings_of_later_are_part_of_the_name_where_they_are_set(tmp_path):
+    store, usual = Store(tmp_path), Store(tmp_path).places(SMALL)
+    committee = SMALL.but(squeeze={"others": ("convnet:depth=1",)})
+    assert store.places(committee).teacher != usual.teacher
+    assert store.places(committee).members[0] == usual.teacher
+    assert store.places(SMALL.but(recover={"small_stages": 0.5})).condensed != usual.condensed
+    assert store.places(SMALL.but(recover={"small_stages": 0.5})).teacher == usual.teacher
+    assert store.places(SMALL.but(relabel={"augment": 2})).labels != usual.labels
+
+
+def test_a_run_with_several_teachers_takes_those_that_are_there(tmp_path, cpu):
+    store, steps = Store(tmp_path), []
+    committee = SMALL.but(squeeze={"others": ("convnet:depth=1:width=4",)}, recover={"teaching": "pair"})
+    store.make(SMALL, runtime=cpu)
+    places = store.make(committee, runtime=cpu, on_step=steps.append)
+    squeezed = [event for event in steps if event.stage == "squeeze"]
+    assert len(squeezed) == squeezed[-1].total  # of one network alone
+    made = CondensedSet.load(places.condensed)
+    assert made.origin["teachers"] == [one.id for one in members(Teacher.load(places.teacher))]
+    steps.clear()
+    store.make(committee.but(recover={"teaching": "turns"}), runtime=cpu, on_step=steps.append)
+    assert "squeeze" not in {event.stage for event in steps}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sre2l_core.artifacts import CondensedSet
 from sre2l_core.config import RelabelConfig, ValidateConfig
 from sre2l_core.data import DatasetSpec
-from sre2l_core.errors import ArtifactError, DataError
+from sre2l_core.errors import ArtifactError, ConfigError, DataError
 from sre2l_core.stages.labels import LiveLabels, SoftLabels, batch_statistics
 from sre2l_core.stages.relabel import relabel
 from sre2l_core.stages.students import CondensedLesson
@@ -193,3 +193,26 @@ def test_a_store_of_other_parts_is_refused(tiny_teacher, tiny_condensed, cpu, ch
     labels = relabel(tiny_teacher, tiny_condensed, config(), runtime=cpu)
     with pytest.raises(ArtifactError, match=rf"SoftLabels\.{next(iter(change))}.*\(got "):
         replace(labels, **change)
+
+
+@pytest.mark.parametrize("settings", [{"formation": 2}, {"shuffle": 2}, {"augment": 2}], ids=str)
+def test_parts_patches_and_operations_are_labelled_as_students_see_them(settings, tiny_teacher, tiny_condensed, cpu):
+    asked = config(mix="cutmix", roll=(0, 0), **settings)
+    stored = relabel(tiny_teacher, tiny_condensed, asked, runtime=cpu)
+    lesson = CondensedLesson("", tiny_condensed, stored, soft=True)
+    for batch in lesson.batches(1, ValidateConfig(batch_size=3), 5, cpu):
+        torch.testing.assert_close(batch.soft, tiny_teacher.net(batch.pixels), atol=0.02, rtol=0)
+    plain = next(CondensedLesson("", tiny_condensed, replace(stored, config=config(mix="cutmix", roll=(0, 0))), True)
+                 .batches(1, ValidateConfig(batch_size=11), 5, cpu))  # fmt: skip
+    varied = next(lesson.batches(1, ValidateConfig(batch_size=11), 5, cpu))
+    assert (plain.pixels - varied.pixels).abs().max() > 0.1
+
+
+def test_views_of_parts_are_for_images_that_have_some(tiny_teacher, tiny_condensed):
+    held = replace(tiny_condensed, origin={"config": {"formation": 2}})
+    assert LiveLabels(tiny_teacher, held, config(formation=2)).config.formation == 2
+    with pytest.raises(ConfigError, match="hold 2 x 2 smaller ones, the views are of 1 x 1: relabel with formation 2"):
+        LiveLabels(tiny_teacher, held, config())
+    whole = replace(tiny_condensed, origin={"config": {}})
+    with pytest.raises(ConfigError, match="relabel with formation 1"):
+        LiveLabels(tiny_teacher, whole, config(formation=2))

@@ -145,3 +145,17 @@ def test_labels_taken_again_are_the_first_ones_in_all_rows_alike(stored, tiny_co
             torch.testing.assert_close(pixels, seen[0][0])
             torch.testing.assert_close(soft, seen[0][1])
         assert not torch.allclose(seen[3][0], seen[0][0])
+
+
+def test_baselines_are_seen_whole_where_the_condensed_images_hold_several(tiny_teacher, tiny_condensed, tiny_data, cpu):
+    views = RelabelConfig(formation=2, shuffle=2, crop="none", flip=0, augment=1)
+    labels = LiveLabels(tiny_teacher, tiny_condensed, views, runtime=cpu)
+    settings = config(against=("random", "full"))
+    seen = {}
+    for row in grid(tiny_condensed, labels, tiny_data, settings, teacher=tiny_teacher, runtime=cpu):
+        lesson = row.lesson(0)
+        seen[row.name] = lesson.source.config if hasattr(lesson, "source") else lesson.views
+    assert seen["condensed + hard"] == views
+    assert {name: one for name, one in seen.items() if "condensed" not in name}
+    assert all(one == views.whole() for name, one in seen.items() if "condensed" not in name)
+    assert (views.whole().formation, views.whole().shuffle, views.whole().augment) == (1, 1, 1)

@@ -14,6 +14,7 @@ from sre2l_core.data import DatasetSpec
 from sre2l_core.errors import ConfigError, DataError
 from sre2l_core.groups import Group
 from sre2l_core.runtime import Runtime
+from sre2l_core.starts import medium
 
 
 def config(**settings):
@@ -105,3 +106,48 @@ def test_median_starts_go_out_from_the_middle_of_the_teachers_confidence(tiny_te
     last = Group(len(own), (1,), (9,))  # after the last image the first comes again
     again = starts.find("median")(tiny_teacher, config(init="median", ipc=4), last, tiny_data, cpu)
     assert again.allclose(images[expected[:1]])
+
+
+@pytest.mark.parametrize("init", ["real", "median", "random", "patches"])
+def test_images_of_several_begin_with_as_many_real_ones_each_at_its_part_of_the_size(
+    init, tiny_teacher, tiny_data, cpu
+):
+    asked = config(init=init, ipc=2, formation=2, group_size=5, group_images=2, seed=3)
+    group = Group(0, (1, 4, 1, 4), (0, 1, 2, 3))
+    made = starts.first_pixels(tiny_teacher, asked, group, tiny_data, cpu)
+    assert made.shape == (4, 3, 8, 8)
+    whole = asked.but(ipc=8, formation=1)
+    for place, (image, label) in enumerate(((0, 1), (0, 4), (1, 1), (1, 4))):
+        for part in range(4):
+            one = Group(
+                4 * image + part, (1, 4), (4 * group.ids[2 * image] + part, 4 * group.ids[2 * image + 1] + part)
+            )
+            real = starts.find(init)(tiny_teacher, whole, one, tiny_data, cpu)[[1, 4].index(label)]
+            small = F.interpolate(real[None], (4, 4), mode="bilinear", antialias=True)[0]
+            (row, column) = divmod(part, 2)
+            assert made[place, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].allclose(small, atol=1e-6)
+
+
+def test_noise_has_no_parts_and_parts_must_fit(tiny_teacher, tiny_data, cpu):
+    group = Group(0, (0, 1), (0, 1))
+    plain = starts.first_pixels(tiny_teacher, config(), group, None, cpu)
+    assert starts.first_pixels(tiny_teacher, config(formation=2), group, None, cpu).equal(plain)
+    with pytest.raises(ConfigError, match="formation=3 must divide"):
+        starts.first_pixels(tiny_teacher, config(init="real", formation=3), group, tiny_data, cpu)
+
+
+def test_middling_patches_are_the_median_crops_of_the_median_candidates(tiny_teacher, tiny_data, cpu):
+    losses = torch.tensor([[3.0, 0.0, 9.0, 2.0], [1.0, 5.0, 7.0, 2.5], [2.0, 1.0, 8.0, 0.5]])
+    order, number = medium.middling(losses)
+    medians = losses.median(0).values  # 2, 1, 8, 2: the middle one of four in order is the second
+    assert medians.tolist() == [2.0, 1.0, 8.0, 2.0]
+    assert order[0] == 0
+    assert sorted(order.tolist()) == [0, 1, 2, 3]
+    assert all(losses[n, c] == medians[c] for c, n in zip(order.tolist(), number.tolist(), strict=True))
+    made = starts.baseline("medium", tiny_data, ipc=3, labels=(0, 1), seed=0, teacher=tiny_teacher, runtime=cpu)
+    best = starts.baseline("rded", tiny_data, ipc=3, labels=(0, 1), seed=0, teacher=tiny_teacher, runtime=cpu)
+
+    def loss(images):
+        return F.cross_entropy(tiny_teacher.net(tiny_data.spec.normalize(images.images)), images.labels)
+
+    assert loss(made) > loss(best)

@@ -12,7 +12,7 @@ from sre2l_core.widgets.base.controls import control, ladder, set_value
 CONFIGS = [SqueezeConfig(), RecoverConfig(), RelabelConfig(), ValidateConfig()]
 FIELDS = [(config, name) for config in CONFIGS for name in type(config).model_fields]
 BY_CELL = {"betas", "students", "against", "only_classes", "backbone_options", "student_options", "codec_options"}
-BY_CELL |= {"warmup_epochs", "eval_every"}
+BY_CELL |= {"warmup_epochs", "eval_every", "others"}
 """Fields that are set in a cell, beside those that may be None."""
 
 

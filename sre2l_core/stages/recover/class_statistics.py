@@ -58,6 +58,6 @@ def _together(parts: Tensor, weights: Tensor | None = None) -> Tensor:
     return torch.stack([mean, (square - mean.square()).clamp_min(0)])
 
 
-@lru_cache(maxsize=1)  # groups come one after the other: a class is looked at once
+@lru_cache(maxsize=8)  # groups come one after the other: a class is looked at once by each of a few teachers
 def _known(teacher: Teacher, data: Dataset) -> dict[int, Tensor]:
     return {}

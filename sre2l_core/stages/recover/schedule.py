@@ -26,15 +26,27 @@ def crops_at(config: RecoverConfig, step: int) -> ViewConfig:
     return config.model_copy(update={"crop_scale": (low + (high - low) * cosine(step / length), high)})
 
 
-def blends_after(config: RecoverConfig, steps: int) -> bool:
-    """Whether the start is blended back once `steps` steps are taken: between stages of equal length (FADRM)."""
-    stages = config.blend_stages
-    return config.blend > 0 and steps in {config.steps * stage // stages for stage in range(1, stages)}
-
-
 def first_step(config: RecoverConfig, image_index: int) -> int:
     """The step at which the images of an index begin (DELT, EarlyLate); later ones meet smaller learning rates.
 
     Of `rounds` equal rounds the image i of n per class joins at the beginning of round i * rounds // n.
     """
     return config.steps * (image_index * config.rounds // config.ipc) // config.rounds
+
+
+def stage_ends(config: RecoverConfig, steps: int) -> bool:
+    """Whether after `steps` steps another stage of equal length begins, where stages differ in anything (FADRM)."""
+    stages, differ = config.blend_stages, config.blend > 0 or config.small_stages < 1
+    return differ and steps in {config.steps * stage // stages for stage in range(1, stages)}
+
+
+def resolution_at(config: RecoverConfig, whole: int, step: int) -> int:
+    """Height and width of the images in step `step` (from 0), where whole ones have `whole` pixels (FADRM).
+
+    Every other stage is small; the last is not.
+    """
+    if config.small_stages == 1:
+        return whole
+    stages = config.blend_stages
+    over = sum(config.steps * stage // stages <= step for stage in range(1, stages))
+    return whole if (stages - 1 - over) % 2 == 0 else round(config.small_stages * whole)

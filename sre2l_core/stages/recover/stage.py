@@ -11,6 +11,7 @@ from typing import Any
 
 from sre2l_core import storage
 from sre2l_core.artifacts import CondensedSet, Teacher
+from sre2l_core.committee import members
 from sre2l_core.config import RecoverConfig
 from sre2l_core.data import Dataset
 from sre2l_core.events import Listener, StepEvent
@@ -20,6 +21,7 @@ from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.by_workers import by_workers
 from sre2l_core.stages.recover.images import Images
 from sre2l_core.stages.recover.loop import Recovery, check_teacher
+from sre2l_core.stages.recover.teaching import apart
 from sre2l_core.steps import drive, stepwise
 from sre2l_core.work import threads_of
 
@@ -48,9 +50,11 @@ def recovering(
             teacher.spec.check_fits(other.spec)
     runtime, spec, groups = runtime or Runtime.auto(), teacher.spec, plan(config, teacher.spec)
     runtime.ranks.check_alone("recover")
-    request = {"teacher": teacher.id, "config": config.model_dump(mode="json")}
+    request = {"teacher": teacher.id, "config": config.request()}
     origin = {"method": f"SRe2L recovery from {config.init}", "teacher": teacher.id, "config": request["config"]}
-    stack = _stack(config, len(groups[0]) * spec.resolution**2, runtime)
+    if len(every := members(teacher)) > 1:
+        origin["teachers"] = [member.id for member in every]
+    stack = _stack(config, len(every), len(groups[0]) * spec.resolution**2, runtime)
     how = runtime.how(stack * len(groups[0]), threads_of(executor))
     # How many groups fit may differ from day to day; what was begun goes on as it began.
     with storage.claimed(out, "condensed_set", request, how, adopt=("images_per_pass",), wait=wait) as work:
@@ -84,7 +88,7 @@ def recover(
     """Stage 2: recover `config.ipc` images per class from a teacher.
 
     Args:
-        teacher: stage 1's result.
+        teacher: stage 1's result; of a committee each member teaches as `config.teaching` says.
         config: settings of the recovery.
         runtime: device and precision; the best there is by default.
         out: folder of the condensed set. Finished groups are written as they come, and calling again continues.
@@ -106,11 +110,12 @@ def recover(
     return drive(recovering(teacher, config, runtime=runtime, out=out, wait=wait, **options), on_step)
 
 
-def _stack(config: RecoverConfig, pixels: int, runtime: Runtime) -> int:
+def _stack(config: RecoverConfig, teachers: int, pixels: int, runtime: Runtime) -> int:
     """Groups of so many pixels that share a pass."""
     if config.stack != "auto":
         return config.stack
-    return 1 if config.nudge or config.rounds > 1 else runtime.stack(pixels)
+    alone = config.nudge or config.rounds > 1 or apart(config, teachers)
+    return 1 if alone else runtime.stack(pixels)
 
 
 def _one_by_one(

@@ -13,7 +13,7 @@ from sre2l_core.config import RecoverConfig
 from sre2l_core.errors import ConfigError
 from sre2l_core.stages.recover import Recovery, plan, recover, replay
 from sre2l_core.stages.recover.nudge import nudged
-from sre2l_core.stages.recover.schedule import blends_after, cosine, crops_at, first_step
+from sre2l_core.stages.recover.schedule import cosine, crops_at, first_step, stage_ends
 
 
 def config(**settings):
@@ -55,17 +55,18 @@ def test_a_curriculum_begins_with_whole_images_and_can_be_changed_meanwhile(star
 
 def test_blends_lie_between_stages_of_equal_length():
     settings = config(steps=10, blend=0.5, blend_stages=4)
-    assert [step for step in range(12) if blends_after(settings, step)] == [2, 5, 7]
-    assert not any(blends_after(config(steps=10), step) for step in range(12))
+    assert [step for step in range(12) if stage_ends(settings, step)] == [2, 5, 7]
+    assert not any(stage_ends(config(steps=10), step) for step in range(12))
 
 
 @pytest.mark.parametrize("parametrisation", ["pixels", "fourier"])
 def test_a_blend_is_between_images_and_start(start, parametrisation):
     settings = {"init": "real", "parametrisation": parametrisation, "blend_stages": 2}
     blended, plainly = start(blend=0.25, **settings), start(**settings)
-    began = plainly.images
+    began = plainly.images.clone()  # steps move pixels in place
     for _ in range(4):
         blended.step(), plainly.step()
+    assert (plainly.images - began).abs().mean() > 0.03
     expected = 0.75 * plainly.images + 0.25 * (began if parametrisation == "pixels" else blended.start)
     inside = blended.teacher.spec.to_uint8(expected).float() - blended.pixels().float()
     assert inside.abs().max() <= (1 if parametrisation == "pixels" else 3)  # a sigmoid does not reach black and white
