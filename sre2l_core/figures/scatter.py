@@ -30,6 +30,7 @@ from sre2l_core.figures.svg import (
     ticks,
 )
 from sre2l_core.figures.theme import LEGEND, plain, subplots, words
+from sre2l_core.presets.recipe import written
 
 WIDTH, COLUMNS = 820, 3
 """CSS pixels of all facets, and facets in a row at most."""
@@ -340,17 +341,6 @@ def key_of(value: Any) -> str:
 def order(value: Any) -> tuple[float, str]:
     """Numbers by size, then all else as it is written."""
     return (value, "") if is_number(value) else (math.inf, written(value))
-
-
-def written(value: Any) -> str:
-    """A plain value in few letters."""
-    if is_number(value):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return " ".join(map(written, value)) or "none"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={written(part)}" for name, part in value.items()) or "none"
-    return "none" if value is None else str(value)
 
 
 def slices(tried: Sequence[tuple[Mapping[str, Any], float]], measured: str, *, width: int = 400) -> Drawing:

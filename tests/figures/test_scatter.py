@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sre2l_core.figures.scatter import CATEGORIES, Groups, Mark, Scale, Scatter, gathered, slices, written
+from sre2l_core.figures.scatter import CATEGORIES, Groups, Mark, Scale, Scatter, gathered, slices
+from sre2l_core.presets.recipe import written
 
 SPACE = "{http://www.w3.org/2000/svg}"
 
