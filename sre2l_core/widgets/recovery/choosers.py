@@ -22,7 +22,7 @@ class Choosers(ipywidgets.HBox):
         style, layout = {"description_width": LABEL_WIDTH}, {"width": CONTROL_WIDTH}
         self.teacher = ipywidgets.Dropdown(options=teachers, description="teacher", style=style, layout=layout)
         # Of a tag that it does not allow, the page says nothing: any is allowed there, and looked at in `ids`.
-        tags = ipywidgets.TagsInput(placeholder="add a class", layout={"flex": "1 1 200px", "width": "auto"})
+        tags = ipywidgets.TagsInput(placeholder="class, then Tab", layout={"flex": "1 1 200px", "width": "auto"})
         self.tags = tags.add_class("sre-classes")
         label = ipywidgets.Label("classes", layout={"min_width": LABEL_WIDTH, "justify_content": "flex-end"})
         row = {"align_items": "center", "flex": "1 1 400px", "max_width": "900px"}
