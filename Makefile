@@ -3,13 +3,16 @@
 #   PYTHON     the interpreter the environment is made with, 3.11 or newer      make lab PYTHON=python3.12
 #   VENV       where the environment lies
 #   PIP_ARGS   further arguments for pip install                                make lab PIP_ARGS="--extra-index-url …"
+#   TEST_WORKERS   processes that share the tests, file by file; 0: none but pytest's own
 #   PYTEST_ARGS, DEMO_ARGS, LAB_ARGS, APP_ARGS, BENCH_ARGS   further arguments for those programs
 
 PYTHON   ?= python3
 VENV     ?= .venv
 PIP_ARGS ?=
+TEST_WORKERS ?= 2
 NOTEBOOK ?= notebooks/00_quickstart.ipynb
 
+SHARED    := -n $(TEST_WORKERS) --dist loadfile
 BIN       := $(VENV)/bin
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BENCHES   := recover_step relabel validate labels scaling end_to_end
@@ -40,11 +43,11 @@ demo: $(VENV)/.installed-core  ## condense the digits end to end on the CPU; res
 	@$(BIN)/sre2l demo $(DEMO_ARGS)
 
 test: $(VENV)/.installed-test  ## run the tests, and every notebook in fast mode
-	@SRE2L_FAST=1 $(BIN)/python -m pytest tests $(NOTEBOOKS) \
+	@SRE2L_FAST=1 $(BIN)/python -m pytest $(SHARED) tests $(NOTEBOOKS) \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-test  ## attack files, inputs and processes for a quarter of an hour; the table goes into docs/trust.md
-	@$(BIN)/python -m pytest tests/fuzz tests/survival --soak --figures docs/trust.md --durations=5 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(SHARED) tests/fuzz tests/survival --soak --figures docs/trust.md --durations=5 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff (rules and format, notebooks too) and mypy
 	@$(BIN)/ruff check .

@@ -107,7 +107,7 @@ def dask(address: str) -> Iterator[Executor]:
     # Teachers are large, and go once; that a scheduler is lost is said in a line.
     with (
         config.set({"distributed.admin.large-graph-warning-threshold": "64GiB"}),
-        _quiet("distributed", "distributed.client"),
+        _quiet("distributed", "distributed.client", "tornado.application"),
     ):
         try:
             get_address_host_port(address)  # a client that stumbles over it says more than it should when it goes

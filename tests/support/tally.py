@@ -33,6 +33,19 @@ class Tally:
         """Note that an attack got through, and where."""
         self._failed.setdefault(kind, set()).add(place)
 
+    def sent(self) -> list[list[list]]:
+        """What one of several processes counted, in plain lists for `join` of another."""
+        return [[[*key, times] for key, times in self._ends.items()], [[k, sorted(v)] for k, v in self._failed.items()]]
+
+    def join(self, sent: list[list[list]]) -> None:
+        """Add what another process counted."""
+        ends, failed = sent
+        for kind, end, times in ends:
+            self.count(kind, end, times)
+        for kind, places in failed:
+            for place in places:
+                self.fail(kind, place)
+
     def table(self) -> str:
         """Markdown: one row a kind, all in the last row, and below it where and when."""
         lines = ["| attack | tried | refused in a clear line | held | failed |", "|---|---|---|---|---|"]
