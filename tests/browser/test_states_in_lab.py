@@ -165,25 +165,6 @@ def test_a_class_that_nobody_knows_is_named_beside_the_tags(notebook: Notebook) 
     playwright.expect(said).to_be_hidden()
 
 
-def test_the_crop_curriculum_moves_the_slider_until_it_is_touched(notebook: Notebook) -> None:
-    panel = panel_of(notebook)
-    notebook.python("studio.change(crop='resized', steps=5000, crop_curriculum=1.0); studio.start()")
-    handle = panel.locator(".sre-crop-scale .noUi-handle").first
-
-    def smallest() -> float:
-        return float(handle.get_attribute("aria-valuenow"))
-
-    notebook.until(lambda: smallest() < 0.99)
-    playwright.expect(panel.locator(".sre-entry-crop-scale")).to_contain_text("touch the slider to take over")
-    notebook.picture("states-curriculum")
-    panel.locator(".sre-cover").click()
-    notebook.until(lambda: notebook.python("print(studio.crop_curriculum)") == "0.0")
-    playwright.expect(panel.locator(".sre-entry-crop-scale")).not_to_contain_text("take over")
-    notebook.drag(handle, -40)
-    notebook.until(lambda: notebook.python(f"print(studio.crop_scale[0] < {smallest() + 0.01})") == "True")
-    notebook.python("studio.stop(); studio.wait(30); studio.change(steps=20, crop='padded')")
-
-
 def test_a_short_drag_is_a_small_change(notebook: Notebook) -> None:
     notebook.python("studio.change(alpha_bn=1.0)")
     notebook.drag(panel_of(notebook).locator(".sre-alpha-bn .noUi-handle").first, 25)
