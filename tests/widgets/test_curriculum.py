@@ -62,18 +62,16 @@ def cda(step: int, end: int) -> float:
 def test_before_a_run_it_says_what_will_happen(studio: RecoverStudio) -> None:
     assert slider(studio) == (LOW, 1.0)
     assert note(studio) == "crop curriculum: the smallest crop shrinks from 1 to 0.2 by step 50,000"
-    assert studio._cover.layout.display == "none"
     studio.crop_curriculum = 0.0
     assert note(studio) == ""
-    studio._cover.click()
+    studio.take_over()
     assert studio.crop_scale == (LOW, 1.0), "there is nothing to take over"
 
 
 def test_the_slider_moves_with_the_steps_and_the_field_keeps_the_setting(paused: RecoverStudio) -> None:
     assert slider(paused) == pytest.approx((cda(paused.event.step, 1000), 1.0))
     assert typed(paused) == ["0.2", "1"]
-    assert note(paused).endswith("by step 1,000; touch the slider to take over")
-    assert paused._cover.layout.display is None
+    assert note(paused).endswith("by step 1,000; move the slider to take over")
     paused.lr = 0.07  # another setting leaves it where it is
     assert slider(paused)[0] > LOW
     assert paused.crop_scale == (LOW, 1.0)
@@ -81,18 +79,18 @@ def test_the_slider_moves_with_the_steps_and_the_field_keeps_the_setting(paused:
     assert slider(paused) == (LOW, 1.0)
 
 
-@pytest.mark.parametrize("how", ["touch", "keyboard", "type"])
+@pytest.mark.parametrize("how", ["code", "slider", "type"])
 def test_whoever_touches_it_takes_over(paused: RecoverStudio, tiny_teacher: Teacher, cpu: Runtime, how: str) -> None:
     step, now = paused.event.step, slider(paused)
-    if how == "touch":
-        paused._cover.click()
-    elif how == "keyboard":
+    if how == "code":
+        paused.take_over()
+    elif how == "slider":
         paused.controls["crop_scale"].set_state({"value": [now[0] - 0.01, 1.0]})
     else:
         paused.entry_of("crop_scale").fields[0].set_state({"value": "0.4"})
-    wanted = {"touch": now, "keyboard": (now[0] - 0.01, 1.0), "type": (0.4, 1.0)}[how]
+    wanted = {"code": now, "slider": (now[0] - 0.01, 1.0), "type": (0.4, 1.0)}[how]
     assert paused.crop_scale == slider(paused) == pytest.approx(wanted)
-    assert (paused.crop_curriculum, note(paused), paused._cover.layout.display) == (0.0, "", "none")
+    assert (paused.crop_curriculum, note(paused)) == (0.0, "")
     assert typed(paused)[0] == f"{wanted[0]:.12g}"
     paused.steps = step + 10
     paused.resume()

@@ -11,7 +11,6 @@ import ipywidgets
 
 from sre2l_core.config import Config
 from sre2l_core.errors import ConfigError
-from sre2l_core.widgets.base.spots import over
 from sre2l_core.widgets.base.status import Said
 
 BOUNDS = {
@@ -36,8 +35,6 @@ class NumberEntry(ipywidgets.HBox):
         config: has the setting.
         name: of the setting.
     """
-
-    children: Any  # ipywidgets ships no types
 
     def __init__(self, widget: Any, config: Config, name: str) -> None:
         kind = type(config).model_fields[name]
@@ -74,12 +71,6 @@ class NumberEntry(ipywidgets.HBox):
     def note(self, words: str) -> None:
         """Say under the field what is to be known of it; nothing if `words` is empty."""
         self._note.value, self._note.layout.display = html.escape(words), None if words else "none"
-
-    def lay_over(self, top: Any) -> None:
-        """Lay a widget over the slider."""
-        slider = self.widget
-        layers = over(slider, top, flex="1 1 110px", min_width="0", margin="0 10px", overflow="visible")
-        self.children = tuple(layers if child is slider else child for child in self.children)
 
     def parsed(self, number: int, typed: str) -> Any:
         """The setting's value with what was typed into one of the fields.

@@ -72,8 +72,6 @@ def over(*layers: Any, **layout: str) -> Any:
 
 SPOTS_STYLE = f"""
 .sre-over > * {{ grid-area: 1 / 1; margin: 0; }}
-.sre-cover {{ width: auto; height: auto; background: transparent !important; border: none; cursor: grab; }}
-.sre-cover:hover {{ box-shadow: none; }}
 .sre-cells, .sre-cells svg {{ pointer-events: none; }}
 .sre-cells g {{ pointer-events: auto; }}
 .sre-spots {{ position: relative; pointer-events: none; }}

@@ -5,21 +5,17 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-import ipywidgets
-
 from sre2l_core.config import RecoverConfig
 from sre2l_core.stages.recover.schedule import crops_at
 from sre2l_core.widgets.recovery.scripted import ScriptedPanel
 
 FIELD = "crop_scale"
-WORDS = "Take over: crops stay as small as they are now, until you move the slider"
 
 
 class CurriculumPanel(ScriptedPanel):
-    """A recovery whose crop slider shows how small the next crop may be, and says so; whoever touches it takes over.
+    """A recovery whose crop slider shows how small the next crop may be, and says so; whoever moves it takes over.
 
-    The fields beside the slider keep the setting: nobody could type into one that changes meanwhile. For the same
-    reason a moving slider is covered: a hand and the run would pull at one handle.
+    The fields beside the slider keep the setting: nobody could type into one that changes meanwhile.
     """
 
     def take_over(self) -> None:
@@ -29,7 +25,7 @@ class CurriculumPanel(ScriptedPanel):
                 self.change(crop_scale=self._driven[FIELD], crop_curriculum=0.0)
 
     def moved_by_hand(self, **values: Any) -> None:
-        """Whoever types other crops, or moves them by keyboard, takes over too, at the same step."""
+        """Whoever moves the slider, or types other crops, takes over at that step."""
         ends: dict[str, Any] = {"crop_curriculum": 0.0} if FIELD in values and FIELD in self._driven else {}
         super().moved_by_hand(**values, **ends)
 
@@ -37,14 +33,6 @@ class CurriculumPanel(ScriptedPanel):
         """The curriculum may have begun, or ended."""
         super().changed(changes)
         self._follow_curriculum()
-
-    def _control(self, field: str) -> Any:
-        made = super()._control(field)
-        if field == FIELD:
-            self._cover = ipywidgets.Button(tooltip=WORDS).add_class("sre-cover")
-            self._cover.on_click(lambda _: self._guarded(self.take_over))
-            self._entries[-1].lay_over(self._cover)
-        return made
 
     def _render(self) -> None:
         if not self._closed:
@@ -56,7 +44,6 @@ class CurriculumPanel(ScriptedPanel):
         config, step = self.config, self.event.step if self.busy and self.event else None
         driven = step is not None and crops_at(config, step) is not config and config.crop == "resized"
         self.drive(FIELD, crops_at(config, step or 0).crop_scale if driven else None)
-        self._cover.layout.display = None if driven else "none"
         self.entry_of(FIELD).note(in_words(config, driven))
 
 
@@ -66,4 +53,4 @@ def in_words(config: RecoverConfig, driven: bool) -> str:
         return ""
     (low, high), end = config.crop_scale, ceil(config.crop_curriculum * config.steps)
     words = f"crop curriculum: the smallest crop shrinks from {high:g} to {low:g} by step {end:,}"
-    return f"{words}; touch the slider to take over" if driven else words
+    return f"{words}; move the slider to take over" if driven else words
