@@ -383,7 +383,7 @@ class RecoverConfig(StoredViewConfig):
         0.0,
         ge=0,
         le=1,
-        label="crop curriculum",
+        label="curriculum",
         slider=(0, 1),
         step=0.05,
         description="share of the steps in which the smallest crop shrinks from the largest one to its own size "

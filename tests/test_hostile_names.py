@@ -101,7 +101,7 @@ def test_a_panel_shows_names_and_makes_nothing_of_them(panels: dict[str, Any], n
     press(panel, "sre-save", "sre-export", "sre-save-picture")
     assert panel.error == ""
     if name == "EmbeddingPanel":
-        panel.chosen = 0
+        panel.map.chosen = 0
     if name == "Studio":
         panel._pick(2)
         panel.bench.start()

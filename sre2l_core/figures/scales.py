@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sre2l_core.figures.svg import ticks
+from sre2l_core.presets.recipe import written
 
 CATEGORIES = 12
 """Up to so many different values stand side by side; more numbers make an axis."""
@@ -93,14 +94,3 @@ def key_of(value: Any) -> str:
 def order(value: Any) -> tuple[float, str]:
     """Numbers by size, then all else as it is written."""
     return (value, "") if is_number(value) else (math.inf, written(value))
-
-
-def written(value: Any) -> str:
-    """A plain value in few letters."""
-    if is_number(value):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return " ".join(map(written, value)) or "none"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={written(part)}" for name, part in value.items()) or "none"
-    return "none" if value is None else str(value)

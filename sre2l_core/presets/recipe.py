@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any, Self
 
 from sre2l_core.config import Config, DataConfig, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
@@ -144,6 +145,23 @@ def word(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={word(part)}" for name, part in value.items()) or NONE
     return NONE if value is None else str(value)
+
+
+def written(value: Any) -> str:
+    """A plain value as people read it: numbers with a point in four significant digits."""
+    if isinstance(value, float) and isfinite(value):
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+    if isinstance(value, list | tuple):
+        return " ".join(map(written, value)) or NONE
+    if isinstance(value, dict):
+        return " ".join(f"{name}={written(part)}" for name, part in value.items()) or NONE
+    return word(value)
+
+
+def written_apart(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Rows of plain values as people read them; as they are typed where different rows would read alike."""
+    typed, read = ([list(map(how, row)) for row in rows] for how in (word, written))
+    return read if len(set(map(tuple, read))) == len(set(map(tuple, typed))) else typed
 
 
 def _check_parts(values: Mapping[str, Any]) -> None:

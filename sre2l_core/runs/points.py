@@ -11,7 +11,7 @@ from typing import Any
 
 from sre2l_core import storage
 from sre2l_core.errors import unknown
-from sre2l_core.presets.recipe import word
+from sre2l_core.presets.recipe import word, written
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.runs.listing import Listing
 from sre2l_core.runs.parts import Run
@@ -63,7 +63,7 @@ class Point:
 
     def title(self, names: Sequence[str]) -> str:
         """These settings and the accuracy in a line."""
-        return ", ".join([*(f"{name} = {word(self.settings.get(name))}" for name in names), self.shown])
+        return ", ".join([*(f"{name} = {written(self.settings.get(name))}" for name in names), self.shown])
 
     def less(self, other: Point) -> Difference | None:
         """The difference of pairs that share their seeds; None where there is none, or others judged."""

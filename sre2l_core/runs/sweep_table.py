@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from sre2l_core.errors import ConfigError
-from sre2l_core.presets.recipe import word
+from sre2l_core.presets.recipe import word, written, written_apart
 from sre2l_core.runs.difference import Difference, with_spread
 from sre2l_core.tabular import Table, in_markdown
 
@@ -163,9 +163,10 @@ class SweepTable:
         judges = len({row.judge for row in self.rows if row.judge}) > 1
         head = [*self.rows[0].settings, *["student"] * students, "top-1 (%)", "n"]
         yield [*head, "less the first", *["judged on"] * judges]
-        for row in self.rows:
+        shown = written_apart([[*row.settings.values()] for row in self.rows])
+        for row, settings in zip(self.rows, shown, strict=True):
             found = self.difference(row)
-            start = [*map(word, row.settings.values()), *[row.student] * students, row.shown, str(len(row.values))]
+            start = [*settings, *[row.student] * students, row.shown, str(len(row.values))]
             yield [*start, _interval(found), *[row.judge] * judges]
 
 
@@ -176,4 +177,4 @@ def _interval(found: Difference | None) -> str:
 
 
 def _name(row: SweepRow) -> str:
-    return ", ".join(f"{name} = {word(value)}" for name, value in row.settings.items())
+    return ", ".join(f"{name} = {written(value)}" for name, value in row.settings.items())

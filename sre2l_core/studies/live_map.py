@@ -11,14 +11,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from sre2l_core.artifacts import Teacher
-from sre2l_core.config import RecoverConfig
-from sre2l_core.data import Dataset, DatasetSpec
+from sre2l_core.data import Dataset
 from sre2l_core.embed import LiveTSNE, features, tsne
-from sre2l_core.errors import ConfigError
-from sre2l_core.groups import Group, plan
-from sre2l_core.losses import accuracy
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.recover import Recovery
 
 COMPONENTS = 30
 """Principal components of the real features that t-SNE sees."""
@@ -26,8 +21,6 @@ NEIGHBOURS = 5
 """Real images that say where a moving one belongs."""
 ASTRAY = 0.5
 """Distance from there at which t-SNE has left a point behind, in standard deviations of the real images' places."""
-MAX_MOVING = 200
-"""Recovered images on a live map."""
 ITERATIONS, LAST_ITERATIONS = 20, 150
 """Of t-SNE each time that recovered images are placed, and after their last step."""
 
@@ -122,42 +115,3 @@ class LiveMap:
     def _project(self, found: Tensor) -> npt.NDArray[Any]:
         projected: npt.NDArray[Any] = ((found - self._centre) @ self._basis).numpy()
         return projected
-
-
-class MappedRecovery(Recovery):
-    """A recovery whose images have places on a map of real ones.
-
-    Args:
-        live_map: of the same teacher; what was on it before is taken off.
-        group: what is recovered.
-        config: see `Recovery`.
-        data: see `Recovery`.
-    """
-
-    def __init__(self, live_map: LiveMap, group: Group, config: RecoverConfig, *, data: Dataset | None = None) -> None:
-        live_map.forget()
-        super().__init__(live_map.teacher, [group], config, runtime=live_map.runtime, data=data)
-        self.map = live_map
-
-    def place(self) -> npt.NDArray[Any]:
-        """[M, 2]: where the images are now; their points move a little each time."""
-        return self.map.place(self.images, LAST_ITERATIONS if self.done else ITERATIONS).copy()
-
-    def recognised(self) -> float:
-        """Share of the images that the teacher puts into their class."""
-        return float(accuracy(self.predict(), self.targets))
-
-
-def first_group(config: RecoverConfig, spec: DatasetSpec) -> Group:
-    """The first group of a recovery.
-
-    Raises:
-        ConfigError: if it is too large for a live map.
-    """
-    group = plan(config, spec)[0]
-    if len(group.labels) > MAX_MOVING:
-        raise ConfigError(
-            f"a group of {len(group.labels)} images is too many for a live map: choose group_size and "
-            f"group_images such that there are at most {MAX_MOVING}."
-        )
-    return group

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets
 import numpy.typing as npt
 from torch import Tensor
 
 from sre2l_core.artifacts import Teacher
-from sre2l_core.config import RecoverConfig
+from sre2l_core.config import Config, RecoverConfig
 from sre2l_core.data import Dataset
+from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.figures.encode import shrunk
 from sre2l_core.figures.sheet import View
@@ -27,6 +27,18 @@ from sre2l_core.widgets.recovery.view import HALF, HALVES, titled
 
 NEAREST = 3
 """Real images beside the one that is looked at."""
+MAX_MOVING = 500
+"""Recovered images on a map: its work and memory grow with their square."""
+
+
+class Seen(NamedTuple):
+    """A point that was looked at closely."""
+
+    point: int
+    """Its number on the map."""
+    closeup: Closeup
+    nearest: list[tuple[Tensor, str]]
+    """Real images and what they are, the nearest first."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +46,14 @@ class MappedFrame(StudioFrame):
     """What is shown of a moment, the map and the open image included."""
 
     moment: MapMoment
-    seen: tuple[Closeup, list[tuple[Tensor, str]]] | None
+    seen: Seen | None
 
 
 class MappedStudio(RecoverStudio):
     """A `RecoverStudio` beside the live map; a click on an image, or on its square on the map, opens it large.
+
+    `map` is the `MapView`: `map.chosen` is the number of the point that is open, `map.moment` what is on the map now,
+    and `map.final()` draws everything anew by scikit-learn.
 
     Args:
         teacher: stage 1's result.
@@ -51,20 +66,28 @@ class MappedStudio(RecoverStudio):
     def __init__(
         self, teacher: Teacher, config: RecoverConfig, *, data: Dataset, per_class: int = 25, **options: Any
     ) -> None:
-        self._per_class, self._opened = per_class, False
+        self._per_class = per_class
         self._live_map: LiveMap | None = None
         self._places: list[tuple[int, npt.NDArray[Any]]] = []
-        self._map, self._inspector = MapView(teacher.spec, self._choose_point), Inspector()
+        self.map = MapView(teacher.spec, lambda point: self._guarded(lambda: self._choose_point(point)))
+        self._inspector = Inspector()
         super().__init__(teacher, config, data=data, **options)
 
     def sheet_views(self) -> list[View]:
         """Also the map."""
-        return super().sheet_views() + ([] if self._map.moment is None else [self._map.view()])
+        return super().sheet_views() + ([] if self.map.moment is None else [self.map.view()])
 
     # What `LivePanel` asks for.
 
+    def check(self, config: Config) -> None:
+        """Refuse more images than a live map holds."""
+        super().check(config)
+        if isinstance(config, RecoverConfig) and (count := config.ipc * len(config.only_classes or ())) > MAX_MOVING:
+            raise ConfigError(f"{count:,} images are too many for a live map, which holds {MAX_MOVING}")
+
     def build(self) -> Recovery | Pair:
         """The map of the real images where there is none of these classes yet, and a recovery."""
+        self.check(self.config)
         assert self._data is not None  # see `__init__`
         labels = tuple(sorted({self.teacher.spec.classes.index(name) for name in self.only_classes}))
         kept = self._live_map
@@ -79,7 +102,8 @@ class MappedStudio(RecoverStudio):
         assert self._live_map is not None  # made in `build`
         places = self._live_map.place(stage.images, LAST_ITERATIONS if stage.done else ITERATIONS).copy()
         moment = MapMoment(self._live_map, stage.targets.tolist(), places, stage.pixels().cpu())
-        seen = self._seen(moment) if self._opened and self._timeline.follows else None
+        point = self.map.chosen if self._timeline.follows else -1
+        seen = self._seen(moment, point) if point >= 0 else None
         return MappedFrame(**vars(super().look(stage, event)), moment=moment, seen=seen)
 
     def show(self, frame: Any) -> None:
@@ -87,88 +111,80 @@ class MappedStudio(RecoverStudio):
         super().show(frame)
         self._places.append((self.event.step if self.event else 0, frame.moment.points))
         if self._timeline.follows:
-            self._map.show(frame.moment)
-            if frame.seen is not None and self._opened:
-                self._inspect(*frame.seen)
+            self.map.show(frame.moment)
+            if frame.seen is not None and frame.seen.point == self.map.chosen:
+                self._inspect(frame.seen)
 
     def clear(self) -> None:
         """An empty map, and nothing open."""
         self._places = []
-        self._map.spec = self.teacher.spec
-        self._map.clear()
-        self._map.chosen = -1
-        self._close_inspector()
+        self.map.spec = self.teacher.spec
+        self.map.clear()
+        self.map.chosen = -1
         super().clear()
 
     # Inside.
 
     def _views(self) -> list[Any]:
         images = ipywidgets.VBox(super()._views(), layout=HALF)
-        closely = ipywidgets.VBox([titled("Where the images lie", self._map), self._inspector], layout=HALF)
+        closely = ipywidgets.VBox([titled("Where the images lie", self.map), self._inspector], layout=HALF)
         return [ipywidgets.HBox([images, closely.add_class("sre-closely")], layout=HALVES)]
 
     def _pick(self, image: int) -> None:
-        self._opened = True
         super()._pick(image)
-        self._watch(image + 1)  # also where it was watched already
+        if self.map.moment is not None:
+            self.map.chosen = len(self.map.moment.map) + image
 
     def _watch(self, image: int) -> None:
         super()._watch(image)
-        moment = self._map.moment
-        if moment is not None and self._opened:
-            self._map.chosen = len(moment.map) + image - 1
-            self._look_closely()
+        if self._image_of(self.map.chosen) >= 0:
+            self._pick(image - 1)
+
+    def _image_of(self, point: int) -> int:
+        """Number of the recovered image that is a point; below 0 for a real image, and for none."""
+        return -1 if point < 0 or self.map.moment is None else point - len(self.map.moment.map)
 
     def _choose_point(self, point: int) -> None:
-        """A square opens its image; a real image is looked at as it is."""
-        moment = self._map.moment
-        if moment is None or point < 0:
-            return self._close_inspector()
-        if point >= (real := len(moment.map)):
-            if not self._opened or self.watched != point - real:
-                self._guarded(lambda: self._pick(point - real))
-            return None
-        self._opened = False  # or the next frame would show an image again
-        if self.state.rests:
-            seen = closeup(self.teacher, moment.image(point), int(moment.labels[point]), runtime=self._runtime)
-            self._inspector.show(seen, self.teacher.spec, f"Point {point}: {self._map.describe(point)}")
-        return None
-
-    def _close_inspector(self) -> None:
-        self._opened = False
-        self._view.mark(-1)
-        self._inspector.clear()
+        """Open the image of a point; that of a square is watched, too."""
+        image = self._image_of(point)
+        self._view.mark(image)
+        if image >= 0:
+            self.watched = image
+        if point < 0:
+            self._inspector.clear()
+        self._look_closely()
 
     def _look_closely(self) -> None:
-        """Open the watched image as it is shown; a run that goes on does so with its next frame."""
-        moment = self._map.moment
-        if self._opened and moment is not None and self.state.rests:
-            self._inspect(*self._seen(moment))
+        """Open the chosen point as it is shown; a run that goes on does so with its next frame."""
+        if self.map.chosen >= 0 and self.map.moment is not None and self.state.rests:
+            self._inspect(self._seen(self.map.moment, self.map.chosen))
 
-    def _seen(self, moment: MapMoment) -> tuple[Closeup, list[tuple[Tensor, str]]]:
-        """The watched image, and the real ones that are nearest to it on this map."""
-        image, real = self.watched, moment.map
-        seen = closeup(self.teacher, moment.pixels[image], moment.targets[image], runtime=self._runtime)
-        rows = real.nearest(NEAREST)[image].tolist() if self._timeline.follows else []
-        return seen, [(real.pixels[row], self._map.name(int(real.labels[row]))) for row in rows]
+    def _seen(self, moment: MapMoment, point: int) -> Seen:
+        """The image of a point; of a recovered one also the real ones that are nearest to it on this map."""
+        real, image = moment.map, point - len(moment.map)
+        seen = closeup(self.teacher, moment.image(point), int(moment.labels[point]), runtime=self._runtime)
+        rows = real.nearest(NEAREST)[image].tolist() if image >= 0 and self._timeline.follows else []
+        return Seen(point, seen, [(real.pixels[row], self.map.name(int(real.labels[row]))) for row in rows])
 
-    def _inspect(self, seen: Closeup, nearest: Sequence[tuple[Tensor, str]]) -> None:
-        image = self.watched
-        past = [(one[0], one[1][image]) for one in self._snapshots]
-        title = f"Image {image + 1}, class {self.names[image]}"
-        self._inspector.show(seen, self.teacher.spec, title, nearest=nearest, past=past)
+    def _inspect(self, seen: Seen) -> None:
+        image, past = self._image_of(seen.point), list[tuple[int, Tensor]]()
+        title = f"Point {seen.point}: {self.map.describe(seen.point)}"
+        if image >= 0:
+            past = [(one[0], one[1][image]) for one in self._snapshots]
+            title = f"Image {image + 1}, class {self.names[image]}"
+        self._inspector.show(seen.closeup, self.teacher.spec, title, nearest=seen.nearest, past=past)
 
     def _go_to(self, moment: int) -> None:
         super()._go_to(moment)
-        now = self._map.moment
+        now = self.map.moment
         if now is None:
             return
         if self._timeline.follows and isinstance(self._live, MappedFrame):
-            self._map.show(self._live.moment)
+            self.map.show(self._live.moment)
         else:
             step, pixels = self._snapshots[moment][:2]
             points = next((places for at, places in reversed(self._places) if at <= step), self._places[0][1])
             if pixels.shape != now.pixels.shape:  # small copies were kept of wide ones
                 pixels = shrunk(pixels, now.pixels.shape[-1])
-            self._map.show(MapMoment(now.map, now.targets, points, pixels))
+            self.map.show(MapMoment(now.map, now.targets, points, pixels))
         self._look_closely()

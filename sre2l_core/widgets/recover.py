@@ -22,11 +22,12 @@ from sre2l_core.figures.svg import Drawing, cut
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover import Recovery
 from sre2l_core.terms import all_terms
+from sre2l_core.widgets.base.still import Picture
 from sre2l_core.widgets.recovery.charts import Charts, at_step, in_words, layers_chart, losses_chart
 from sre2l_core.widgets.recovery.choosers import Timeline
+from sre2l_core.widgets.recovery.curriculum import CurriculumPanel
 from sre2l_core.widgets.recovery.frame import Moment, RecoveryFrame, images_view, small
 from sre2l_core.widgets.recovery.panel import IMAGES
-from sre2l_core.widgets.recovery.scripted import ScriptedPanel
 from sre2l_core.widgets.recovery.view import HALF, HALVES, ROW, RecoveryView
 
 WIDTH = 510
@@ -44,7 +45,7 @@ class StudioFrame:
     numbers: str
 
 
-class RecoverStudio(ScriptedPanel):
+class RecoverStudio(CurriculumPanel):
     """Recover images and change what can be changed while they appear.
 
     Every slider is an attribute of the field's name; `only_classes`, `teacher` and `watched` (the image whose crop is
@@ -71,8 +72,8 @@ class RecoverStudio(ScriptedPanel):
         name: str | None = None,
     ) -> None:
         weights = [term.weight for term in all_terms().values() if term.weight]
-        self.LIVE = ("crop_scale", "lr", *weights, "first_bn_multiplier", "steps", "roll")
-        self.CONTROLS = (*self.LIVE, "ipc", "init")
+        self.LIVE = ("crop_scale", "crop_curriculum", "lr", *weights, "first_bn_multiplier", "steps", "roll")
+        self.CONTROLS = type(self).CONTROLS or (*self.LIVE, "ipc", "init")
         self._live: StudioFrame | None = None
         self._shown: StudioFrame | None = None
         self._start: list[tuple[int, Tensor]] = []
@@ -143,10 +144,11 @@ class RecoverStudio(ScriptedPanel):
 
     def changed(self, changes: dict[str, Any]) -> None:
         """Show the start anew where another is chosen between runs."""
+        super().changed(changes)
         if not self.busy and changes.keys() & {"ipc", "init", "only_classes"} and not self.reset():
             self._guarded(self.clear)
 
-    def picture(self) -> Image.Image | None:
+    def picture(self) -> Picture | None:
         """The images of the last frame."""
         with self._lock:
             pages = [small(self.recovery.pixels())] if self.recovery else [pixels for _, pixels in self._start]

@@ -19,7 +19,7 @@ from sre2l_core.data import Dataset
 from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.figures import encode
-from sre2l_core.presets.recipe import word
+from sre2l_core.presets.recipe import written
 from sre2l_core.runtime import Runtime
 from sre2l_core.stages.recover.pair import Together
 from sre2l_core.widgets.recovery.frame import small
@@ -79,7 +79,7 @@ class SmallMultiples(RecoveryPanel):
     @property
     def titles(self) -> list[str]:
         """What each differs in, in words."""
-        return [", ".join(f"{field} {word(value)}" for field, value in one.items()) for one in self.variants]
+        return [", ".join(f"{field} {written(value)}" for field, value in one.items()) for one in self.variants]
 
     @property
     def _across(self) -> int:

@@ -143,6 +143,28 @@ def test_nonsense_is_refused_beside_the_field(notebook: Notebook, typed: str, sa
     field.press("Enter")
 
 
+def test_a_class_that_nobody_knows_is_named_beside_the_tags(notebook: Notebook) -> None:
+    tags, said = (panel_of(notebook).locator(f".sre-choosers {one}") for one in (".sre-classes", "> .sre-said"))
+    shown, names = tags.locator(".jupyter-widget-tag:not(input)"), ["sun", "rainbow", "tree"]
+
+    def typed(word: str) -> None:
+        tags.locator("input").click()
+        notebook.page.keyboard.type(word)
+        notebook.page.keyboard.press("Tab")
+
+    for wrong, words in {"rainbo": "Did you mean 'rainbow'", "<b>": "unknown class '<b>'", "sun": "already"}.items():
+        typed(wrong)
+        playwright.expect(said).to_contain_text(words)
+        playwright.expect(shown).to_have_text(names)
+    notebook.picture("states-class")
+    shown.last.locator("i").dispatch_event("mousedown")
+    playwright.expect(shown).to_have_text(names[:2])
+    playwright.expect(said).to_be_hidden()
+    typed("tree")
+    notebook.until(lambda: notebook.python("print(len(studio.only_classes))") == "3")
+    playwright.expect(said).to_be_hidden()
+
+
 def test_a_short_drag_is_a_small_change(notebook: Notebook) -> None:
     notebook.python("studio.change(alpha_bn=1.0)")
     notebook.drag(panel_of(notebook).locator(".sre-alpha-bn .noUi-handle").first, 25)

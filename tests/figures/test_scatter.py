@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sre2l_core.figures.scales import CATEGORIES, Groups, Scale, written
+from sre2l_core.figures.scales import CATEGORIES, Groups, Scale
 from sre2l_core.figures.scatter import Mark, Scatter, gathered, slices
+from sre2l_core.presets.recipe import written
 
 SPACE = "{http://www.w3.org/2000/svg}"
 

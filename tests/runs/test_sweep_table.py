@@ -51,12 +51,12 @@ def test_rows_that_others_judged_or_that_share_no_seed_are_not_compared():
 def test_the_page_says_what_was_found_what_failed_and_who_judged():
     page = TABLE.to_markdown()
     assert page.splitlines()[0] == "| recover.alpha_bn | recover.crop | top-1 (%) | n | less the first |"
-    assert "| 0.0 | none | 83.0 ± 3.6 | 3 |  |" in page
+    assert "| 0 | none | 83.0 ± 3.6 | 3 |  |" in page
     low, high = scipy.stats.ttest_rel([85.0, 86.0, 90.5], [80.0, 82.0, 87.0]).confidence_interval(0.95)
     assert f"| 0.5 | none | 87.2 ± 2.9 | 3 | +4.2 ({low:+.1f} to {high:+.1f}) |" in page
-    assert "| 1.0 | none | 90.0 | 1 | +8.0 |" in page
-    assert "| 9.0 | none | not made | 0 |  |" in page
-    assert "- No value for recover.alpha_bn = 1.0, recover.crop = none, seed 2: loss is nan" in page
+    assert "| 1 | none | 90.0 | 1 | +8.0 |" in page
+    assert "| 9 | none | not made | 0 |  |" in page
+    assert "- No value for recover.alpha_bn = 1, recover.crop = none, seed 2: loss is nan" in page
     assert "Judged on the validation images. These are the images that papers report" in page
     held = SweepTable((row(0.0, {0: 1.0}, HELD),)).to_markdown()
     assert f"Judged on {HELD}." in held
@@ -83,7 +83,7 @@ def test_csv_and_frame_hold_the_numbers_unrounded():
 def test_latex_escapes_what_it_reads_as_commands():
     text = TABLE.to_latex()
     assert r"recover.alpha\_bn & recover.crop & top-1 (\%) & n & less the first \\" in text
-    assert r"0.0 & none & 83.0 $\pm$ 3.6 & 3 &  \\" in text
+    assert r"0 & none & 83.0 $\pm$ 3.6 & 3 &  \\" in text
     assert not re.search(r"(?<!\\)[_%#]", text)
     assert text.count("&") == 5 * 4
     assert (text.count("toprule"), text.count("bottomrule")) == (1, 1)
@@ -109,3 +109,16 @@ def test_three_files_are_written(tmp_path):
     assert [path.name for path in TABLE.write(tmp_path, "mine")] == ["mine.md", "mine.csv", "mine.tex"]
     assert (tmp_path / "mine.md").read_text(encoding="utf-8") == TABLE.to_markdown() + "\n"
     assert (tmp_path / "mine.csv").read_text(encoding="utf-8") == TABLE.to_csv()
+
+
+def test_numbers_are_read_in_four_digits_unless_rows_would_look_alike():
+    page = SweepTable((row(0.1862262976517972, {0: 80.0}), row(1.5e-5, {0: 81.0}), row(12345.678, {0: 82.0})))
+    assert [line.split(" | ")[0] for line in page.to_markdown().splitlines()[2:5]] == [
+        "| 0.1862",
+        "| 1.5e-05",
+        "| 12346",
+    ]
+    assert "0.1862262976517972" in page.to_csv()
+    assert r"0.1862 & none" in page.to_latex()
+    alike = SweepTable((row(0.18622, {0: 80.0}), row(0.18623, {0: 81.0}))).to_markdown()
+    assert "| 0.18622 |" in alike

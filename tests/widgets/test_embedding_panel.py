@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from widget_tree import inside
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
@@ -26,6 +27,18 @@ def panel(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> Iterator[E
     panel = EmbeddingPanel(tiny_teacher, tiny_data, CONFIG, per_class=4, runtime=cpu)
     yield panel
     panel.close()
+
+
+@pytest.fixture
+def done(panel: EmbeddingPanel) -> EmbeddingPanel:
+    panel.start()
+    assert panel.wait(SOON) is State.FINISHED
+    assert panel.error == ""
+    return panel
+
+
+def inspected(panel: EmbeddingPanel) -> str:
+    return panel._inspector._page.value if panel._inspector.layout.display != "none" else ""
 
 
 def test_real_images_hold_still_while_the_others_move(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> None:
@@ -51,77 +64,95 @@ def test_an_image_of_the_map_lands_on_itself(tiny_teacher: Teacher, tiny_data: D
 
 
 def test_runs_a_recovery_and_draws_it(panel: EmbeddingPanel) -> None:
-    assert "nothing yet" in panel._view._still.value
+    assert "nothing yet" in panel.map._still.value
+    assert panel.picture() is None
     panel.start()
     assert panel.wait(SOON) is State.FINISHED
     assert panel.error == ""
-    assert panel.points.shape == (30, 2)
-    assert panel.labels.tolist()[20:] == panel.stage.targets.tolist()
-    assert panel._view._still.value.count('class="pt"') == 20
-    assert panel._view._moving.value.count('class="pt"') == 10
-    assert "30 real" not in panel._view._still.value
-    assert "20 real images" in panel._view._still.value
-    assert len(panel._view._moving.value) < 60_000
+    moment = panel.map.moment
+    assert moment.places.shape == (30, 2)
+    assert moment.labels.tolist()[20:] == panel.stage.targets.tolist()
+    assert panel.map._still.value.count('class="pt"') == 20
+    assert panel.map._moving.value.count('class="pt"') == 10
+    assert "30 real" not in panel.map._still.value
+    assert "20 real images" in panel.map._still.value
+    assert len(panel.map._moving.value) < 60_000
     assert "teacher recognises" in panel.status
-    for picture in (panel.picture(), panel.final()):
+    for picture in (panel.picture(), panel.map.final()):
         assert picture.width > 300
         assert picture.count('class="pt"') == 30
         assert "<image" not in picture
-    marks = re.findall(r'<rect x="[^"]+" y="[^"]+" width="9"', panel._view._moving.value)
+    marks = re.findall(r'<rect x="[^"]+" y="[^"]+" width="9"', panel.map._moving.value)
     assert len(marks) == 10
     assert all(mark in panel.picture() for mark in marks)
-    assert not all(mark in panel.final() for mark in marks)
+    assert not all(mark in panel.map.final() for mark in marks)
 
 
-def test_the_map_is_kept_from_run_to_run(panel: EmbeddingPanel) -> None:
-    panel.start()
-    panel.wait(SOON)
-    kept = panel._map
-    panel.alpha_bn = 0
-    panel.start()
-    assert panel.wait(SOON) is State.FINISHED
-    assert panel._map is kept
-    assert "r_bn" not in panel.event.metrics
+def test_the_map_stands_before_the_images_and_few_settings(panel: EmbeddingPanel) -> None:
+    assert list(panel.controls) == ["steps", "lr", "alpha_bn", "crop_scale"]
+    shown = [one for one in inside(panel) if one in (panel.map, panel._view)]
+    assert shown == [panel.map, panel._view]
+    assert panel.kept.folder.value.endswith("embedding")  # what the studio saved stays
 
 
-def test_a_point_shows_its_image(panel: EmbeddingPanel) -> None:
-    panel.start()
-    panel.wait(SOON)
-    panel.chosen = 25
-    assert "Point 25" in panel._about.value
-    assert "condensed, class" in panel._about.value
-    assert panel.image_of(25).equal(panel.stage.pixels().cpu()[5])
-    panel._view._number.value = 3
-    assert "real, class" in panel._about.value
-    assert panel.image_of(3).equal(panel._map.pixels[3])
-    panel.chosen = -1
-    assert panel._about.value == ""
+def test_the_map_is_kept_from_run_to_run(done: EmbeddingPanel) -> None:
+    kept = done._live_map
+    done.alpha_bn = 0
+    done.start()
+    assert done.wait(SOON) is State.FINISHED
+    assert done._live_map is kept
+    assert "r_bn" not in done.event.metrics
+
+
+def test_a_point_shows_its_image(done: EmbeddingPanel) -> None:
+    done.map.chosen = 25
+    assert f"Image 6, class {done.names[5]}" in inspected(done)
+    assert done.map.moment.image(25).equal(done.stage.pixels().cpu()[5])
+    done.map._number.value = 3
+    assert "Point 3: real, class" in inspected(done)
+    assert done.map.moment.image(3).equal(done._live_map.pixels[3])
+    done.map.chosen = -1
+    assert inspected(done) == ""
     with pytest.raises(ConfigError, match="points 0 to 29, got 30"):
-        panel.chosen = 30
+        done.map.chosen = 30
 
 
-def test_colours_tell_class_or_set(panel: EmbeddingPanel) -> None:
-    panel.start()
-    panel.wait(SOON)
-    assert ">ant<" in panel._view._still.value
-    panel.colour_by = "set"
-    assert ">ant<" not in panel._view._still.value
-    assert ">condensed<" in panel._view._still.value
-    with pytest.raises(ConfigError, match="class or set"):
-        panel.colour_by = "taste"
+def test_a_point_is_looked_at_while_images_are_recovered(panel: EmbeddingPanel) -> None:
+    seen = list[str]()
+    look = panel.show
 
+    def show(frame: object) -> None:
+        look(frame)
+        if panel.map.chosen < 0:
+            panel.map.chosen = 2  # a real one, as a person chooses it between two frames
+        seen.append(inspected(panel))
 
-def test_only_some_of_many_classes(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> None:
-    panel = EmbeddingPanel(tiny_teacher, tiny_data, CONFIG, per_class=4, max_classes=3, runtime=cpu)
+    panel.show = show
     panel.start()
     assert panel.wait(SOON) is State.FINISHED
-    assert set(panel.labels.tolist()) == {0, 1, 2}
-    panel.close()
+    assert panel.error == ""
+    assert any("Point 2: real, class" in words for words in seen)
 
 
-def test_a_group_too_large_is_said_in_the_panel(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> None:
-    panel = EmbeddingPanel(tiny_teacher, tiny_data, CONFIG.but(ipc=50, group_images=50), runtime=cpu)
+def test_colours_tell_class_or_set(done: EmbeddingPanel) -> None:
+    assert ">ant<" in done.map._still.value
+    done.map.colour_by = "set"
+    assert ">ant<" not in done.map._still.value
+    assert ">condensed<" in done.map._still.value
+    with pytest.raises(ConfigError, match="class or set"):
+        done.map.colour_by = "taste"
+
+
+def test_only_some_of_the_classes(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> None:
+    config = CONFIG.but(only_classes=tiny_teacher.spec.classes[:3])
+    panel = EmbeddingPanel(tiny_teacher, tiny_data, config, per_class=4, runtime=cpu)
     panel.start()
-    assert panel.wait(SOON) is State.FAILED
-    assert "too many for a live map" in panel.error
+    assert panel.wait(SOON) is State.FINISHED
+    assert set(panel.map.moment.labels.tolist()) == {0, 1, 2}
     panel.close()
+
+
+def test_more_images_than_a_map_holds_are_refused(panel: EmbeddingPanel) -> None:
+    with pytest.raises(ConfigError, match="505 images are too many for a live map, which holds 500"):
+        panel.change(ipc=101)
+    assert panel.config.ipc == 2

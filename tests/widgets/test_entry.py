@@ -188,6 +188,8 @@ def test_a_class_that_is_not_known_is_named_beside_the_tags(studio: RecoverStudi
     assert "unknown class &#x27;unicorn&#x27;" in said
     assert studio.only_classes == studio.teacher.spec.classes
     assert list(studio._classes.value) == list(studio.teacher.spec.classes)
+    studio._classes.set_state({"value": ["bee", "bee"]})
+    assert "class bee is chosen already" in studio._choosers.said.value
     studio._classes.set_state({"value": ["bee"]})
     assert (studio._choosers.said.value, studio.only_classes) == ("", ("bee",))
     studio._classes.set_state({"value": []})

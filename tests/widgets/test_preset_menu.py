@@ -98,9 +98,9 @@ def test_a_session_begins_in_the_studio(studio: Studio) -> None:
     assert studio.error == studio.presets.error == studio.bench.error == ""
     assert studio.teacher.spec.name == "digits"
     assert studio.config.steps == presets.get(SMALL).recover.steps
-    assert studio.condensed().spec == studio.bench.teacher.spec == studio._map.spec
+    assert studio.condensed().spec == studio.bench.teacher.spec == studio.map.spec
     assert studio._inspector.layout.display == "none"
-    assert studio._map.chosen == -1
+    assert studio.map.chosen == -1
     studio.bench.start()
     studio.bench.wait(SOON)
     assert studio.bench.error == ""

@@ -20,8 +20,9 @@ from sre2l_core.losses import accuracy
 from sre2l_core.presets import Recipe
 from sre2l_core.runs import lessons
 from sre2l_core.runtime import Runtime
+from sre2l_core.stages.recover import Recovery, plan
 from sre2l_core.studies.closeup import closeup
-from sre2l_core.studies.live_map import LiveMap, MappedRecovery, first_group
+from sre2l_core.studies.live_map import ITERATIONS, LAST_ITERATIONS, LiveMap
 from sre2l_core.widgets import Studio
 from sre2l_core.widgets.base.status import Pace
 from sre2l_core.worker import State
@@ -57,12 +58,12 @@ def test_a_click_on_an_image_opens_it_and_chooses_its_square(done: Studio) -> No
     assert inspected(done) == ""
     done._view._spots.buttons[3].click()
     assert done.watched == 3
-    assert done._map.chosen == 20 + 3
+    assert done.map.chosen == 20 + 3
     assert "Image 4, class dog" in inspected(done)
     for words in ("What the teacher sees", "Nearest real images", "How it came about", "step 0", "step 30"):
         assert words in inspected(done)
     assert "sre-chosen" in done._view._spots.buttons[3]._dom_classes
-    assert "sre-chosen" in done._map._squares.buttons[3]._dom_classes
+    assert "sre-chosen" in done.map._squares.buttons[3]._dom_classes
 
 
 def test_the_memory_in_use_is_shown(done: Studio) -> None:
@@ -72,16 +73,16 @@ def test_the_memory_in_use_is_shown(done: Studio) -> None:
 
 
 def test_a_click_on_a_square_opens_its_image(done: Studio) -> None:
-    done._map._squares.buttons[1].click()
+    done.map._squares.buttons[1].click()
     assert done.watched == 1
     assert "Image 2, class bee" in inspected(done)
     assert "sre-chosen" in done._view._spots.buttons[1]._dom_classes
-    done._map.chosen = -1
+    done.map.chosen = -1
     assert inspected(done) == ""
 
 
 def test_a_real_image_is_looked_at_as_well(done: Studio) -> None:
-    done._map.chosen = 2
+    done.map.chosen = 2
     assert "Point 2: real, class" in inspected(done)
     assert "How it came about" not in inspected(done)
     with_overlay = inspected(done)
@@ -131,12 +132,12 @@ def test_students_may_be_trained_while_images_are_recovered(studio: Studio) -> N
 
 
 def test_the_map_follows_the_timeline(done: Studio) -> None:
-    last = done._map._moving.value
+    last = done.map._moving.value
     done._timeline.slider.value = 0
-    assert done._map._moving.value != last
-    assert len(done._map.moment.points) == 5
+    assert done.map._moving.value != last
+    assert len(done.map.moment.points) == 5
     done._timeline.slider.value = done._timeline.slider.max
-    assert done._map._moving.value == last
+    assert done.map._moving.value == last
 
 
 def test_a_session_opens_again_with_the_same_pixels(studio: Studio, tmp_path: Path) -> None:
@@ -230,14 +231,14 @@ def test_saliency_is_the_gradient_of_the_cross_entropy(tiny_teacher: Teacher, ti
 def test_a_point_that_was_left_behind_finds_home(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> None:
     config = RecoverConfig(ipc=2, group_images=2, steps=80, flip=0)
     live = LiveMap(tiny_teacher, tiny_data, per_class=5, runtime=cpu)
-    recovery = MappedRecovery(live, first_group(config, tiny_teacher.spec), config)
+    recovery = Recovery(tiny_teacher, plan(config, tiny_teacher.spec), config, runtime=cpu)
     for _ in recovery:
         pass
-    recovery.place()
+    live.place(recovery.images, LAST_ITERATIONS)
     real = len(live)
     assert accuracy(recovery.predict(), recovery.targets) == 1
     live._live.coordinates[real:] = live._live.coordinates[real:][::-1].copy()  # each in another's place
-    recovery.place()
+    live.place(recovery.images, ITERATIONS)
     centres = np.stack([live.real[(live.labels == label).numpy()].mean(0) for label in range(5)])
     nearest = ((live.moving[:, None] - centres) ** 2).sum(2).argmin(1)
     assert (nearest == recovery.targets.numpy()).mean() >= 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import operator
 from typing import Any, get_args, get_origin
@@ -37,11 +38,11 @@ class NumberEntry(ipywidgets.HBox):
 
     def __init__(self, widget: Any, config: Config, name: str) -> None:
         kind = type(config).model_fields[name]
-        self.widget, self._metadata = widget, kind.metadata
+        self.widget, self.name, self._metadata = widget, name, kind.metadata
         self._whole = int in (kind.annotation, *get_args(kind.annotation))
         self._pair = get_origin(kind.annotation) is tuple
         self._label = widget.description
-        self._said = Said()
+        self._said, self._note = Said(), ipywidgets.HTML(layout={"display": "none"}).add_class("sre-caption")
         self.fields = [self._field(self._label, widget.style.description_width)]
         """Where people type: one, or one for each end of a range."""
         if self._pair:
@@ -52,21 +53,24 @@ class NumberEntry(ipywidgets.HBox):
         for slider in sliders:
             slider.readout = False
             slider.layout = ipywidgets.Layout(flex="1 1 110px", width="auto", min_width="0", margin="0 10px")
-        self._said.layout.flex = "0 0 100%"
+        self._said.layout.flex = self._note.layout.flex = "0 0 100%"
         layout = {"flex_flow": "row wrap", "align_items": "center", "min_width": "0", "overflow": "visible"}
-        super().__init__([*self.fields, *sliders, self._said], layout=layout)
+        super().__init__([*self.fields, *sliders, self._said, self._note], layout=layout)
         self.add_class("sre-entry").add_class(f"sre-entry-{name.replace('_', '-')}")
-        self.show()
+        self.show(widget.value)
 
-    def show(self) -> None:
-        """Write the present value into the field."""
-        values = self.widget.value if self._pair else (self.widget.value,)
-        for field, value in zip(self.fields, values, strict=True):
-            field.value, field.disabled = self._written(value), self.widget.disabled
+    def show(self, value: Any) -> None:
+        """Write a value into the field, or both ends of a range into theirs."""
+        for field, number in zip(self.fields, value if self._pair else (value,), strict=True):
+            field.value, field.disabled = self._written(number), self.widget.disabled
 
     def say(self, words: str) -> None:
         """Say what is wrong, under the field; nothing if `words` is empty."""
         self._said.say(words)
+
+    def note(self, words: str) -> None:
+        """Say under the field what is to be known of it; nothing if `words` is empty."""
+        self._note.value, self._note.layout.display = html.escape(words), None if words else "none"
 
     def parsed(self, number: int, typed: str) -> Any:
         """The setting's value with what was typed into one of the fields.

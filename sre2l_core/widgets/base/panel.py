@@ -71,6 +71,7 @@ class LivePanel(RunBox):
         self, config: Config, views: Sequence[Any], *, name: str | None = None, max_fps: float = MAX_FPS
     ) -> None:
         self.config, self._by_code = config, False
+        self._driven: dict[str, Any] = {}
         self.controls = {field: self._control(field) for field in self.CONTROLS}
         """Field -> the widget that shows it."""
         editors = [self.entry_of(field) for field in self.controls]
@@ -94,6 +95,20 @@ class LivePanel(RunBox):
                 self._run.retune(**told)
             if changes:
                 self.changed(changes)
+
+    def moved_by_hand(self, **values: Any) -> None:
+        """Do what a person asked for with a control."""
+        self.change(**values)
+
+    def drive(self, field: str, value: Any = None) -> None:
+        """Let a slider show where the run is, while the field beside it keeps the setting; without a value no more."""
+        if value is None and field not in self._driven:
+            return
+        self._driven |= {field: value}
+        if value is None:
+            del self._driven[field]
+        with self.moved_by_code():
+            set_value(self.controls[field], getattr(self.config, field) if value is None else value)
 
     def entry_of(self, field: str) -> Any:
         """What is shown of the control of a field: the control itself, or with a field to type into."""
@@ -162,13 +177,13 @@ class LivePanel(RunBox):
         if not hasattr(type(self), field):
             setattr(type(self), field, Setting(field))
         widget = control(self.config, field).add_class(f"sre-{field.replace('_', '-')}")
-        self.edit(widget, self.config, field, self.change)
+        self.edit(widget, self.config, field, self.moved_by_hand)
         return widget
 
     def _show_config(self) -> None:
         with self.moved_by_code():
             for field, widget in self.controls.items():
-                if widget.value != (value := getattr(self.config, field)):
+                if widget.value != (value := self._driven.get(field, getattr(self.config, field))):
                     set_value(widget, value)
         self._show_entries()
 
@@ -176,7 +191,7 @@ class LivePanel(RunBox):
         """Write into the fields what the sliders show."""
         with self.moved_by_code():
             for entry in () if self._closed else self._entries:
-                entry.show()
+                entry.show(getattr(self.config, entry.name) if entry.name in self._driven else entry.widget.value)
 
     def _render(self) -> None:
         for field, widget in () if self._closed else self.controls.items():

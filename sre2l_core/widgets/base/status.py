@@ -29,6 +29,7 @@ STYLE = """<style>
 .sre-panel .sre-status { font-variant-numeric: tabular-nums; }
 .sre-panel progress { accent-color: var(--jp-brand-color1, #1976d2); width: 130px; height: 10px; }
 .sre-panel progress { vertical-align: middle; margin: -2px 4px 0 0; }
+.sre-panel .sre-classes > .widget-text { display: inline-block !important; }
 .sre-panel .sre-entry .widget-slider > .widget-label { display: none; }
 .sre-panel.sre-panel :focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2) !important; }
 .sre-panel.sre-panel :focus-visible { outline-offset: 1px; }

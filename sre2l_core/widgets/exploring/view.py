@@ -8,7 +8,7 @@ import ipywidgets
 
 from sre2l_core.figures import encode
 from sre2l_core.figures.tables import table
-from sre2l_core.presets.recipe import word
+from sre2l_core.presets.recipe import written_apart
 from sre2l_core.runs.opened import Opened
 from sre2l_core.runs.points import Points
 from sre2l_core.widgets.recovery.charts import layers_chart, losses_chart
@@ -90,7 +90,8 @@ class RunView(ipywidgets.VBox):
             return ""
         here, there = points.points[number], points.points[other]
         rows = [
-            [html.escape(name), *(html.escape(word(v)) for v in pair)] for name, pair in here.differences(there).items()
+            [html.escape(name), *(html.escape(cell) for (cell,) in written_apart([[one] for one in pair]))]
+            for name, pair in here.differences(there).items()
         ]
         rows.append(["top-1", html.escape(here.shown), html.escape(there.shown)])
         difference = here.less(there)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ipywidgets
 
 from sre2l_core.data import DatasetSpec
-from sre2l_core.errors import unknown
+from sre2l_core.errors import ConfigError, unknown
 from sre2l_core.widgets.base.controls import CONTROL_WIDTH, LABEL_WIDTH
 from sre2l_core.widgets.base.status import Said
 
@@ -21,8 +21,9 @@ class Choosers(ipywidgets.HBox):
         self._ids: dict[str, str] = {}
         style, layout = {"description_width": LABEL_WIDTH}, {"width": CONTROL_WIDTH}
         self.teacher = ipywidgets.Dropdown(options=teachers, description="teacher", style=style, layout=layout)
-        self.tags = ipywidgets.TagsInput(allow_duplicates=False, layout={"flex": "1 1 200px", "width": "auto"})
-        self.tags.add_class("sre-classes")
+        # Of a tag that it does not allow, the page says nothing: any is allowed there, and looked at in `ids`.
+        tags = ipywidgets.TagsInput(placeholder="class, then Tab", layout={"flex": "1 1 200px", "width": "auto"})
+        self.tags = tags.add_class("sre-classes")
         label = ipywidgets.Label("classes", layout={"min_width": LABEL_WIDTH, "justify_content": "flex-end"})
         row = {"align_items": "center", "flex": "1 1 400px", "max_width": "900px"}
         classes = ipywidgets.HBox([label, self.tags], layout=row)
@@ -30,12 +31,15 @@ class Choosers(ipywidgets.HBox):
         """What is wrong with the classes."""
         self.said.layout.flex = "0 0 100%"
         super().__init__([*([self.teacher] if len(teachers) > 1 else []), classes, self.said], layout=CENTRED)
+        self.add_class("sre-choosers")
 
     def ids(self, tags: Sequence[str]) -> list[str]:
-        """Class ids of these tags; raises `ConfigError` for one that no class has."""
+        """Class ids of these tags; raises `ConfigError` for one that no class has, or that comes twice."""
         for tag in tags:
             if tag not in self._ids:
                 raise unknown("class", tag, self._ids)
+            if list(tags).count(tag) > 1:
+                raise ConfigError(f"class {tag} is chosen already")
         return [self._ids[tag] for tag in tags]
 
     def show(self, teacher: str, spec: DatasetSpec, ids: Sequence[str]) -> None:
@@ -43,7 +47,7 @@ class Choosers(ipywidgets.HBox):
         self.teacher.value = teacher
         self._ids = dict(zip(spec.short_names, spec.classes, strict=True))
         tags = {one: tag for tag, one in self._ids.items()}
-        self.tags.value = [tags[one] for one in ids]  # any tag is allowed: the page would refuse one without a word
+        self.tags.value = [tags[one] for one in ids]
 
     def enable(self, enabled: bool) -> None:
         """Let people choose or not; ipywidgets' page lets a disabled TagsInput look and work as ever."""
