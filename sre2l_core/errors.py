@@ -81,9 +81,19 @@ def refused(path: object, error: Exception) -> ArtifactError:
         number = int(found[1])
     reason = os.strerror(number) if number else str(error)
     return ArtifactError(
-        f"cannot write {plain(str(path))}: {reason}. What was finished before is kept: "
+        f"cannot write {_end_of(str(path))}: {reason}. What was finished before is kept: "
         f"{_REMEDIES.get(number or 0, 'choose another --out')}, then run the same command again."
     )
+
+
+def _end_of(path: str) -> str:
+    """A path as a line can hold it: of a long one its end, where the file's name stands."""
+    if not path.isprintable():
+        return came(path)
+    return path if len(path) <= _PATH_SHOWN else f"…{path[-_PATH_SHOWN:]}"
+
+
+_PATH_SHOWN = 200
 
 
 _REMEDIES = {

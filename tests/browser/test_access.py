@@ -85,7 +85,8 @@ def test_the_keyboard_reaches_every_control_and_one_sees_where_it_is(page: Noteb
 
 
 def test_the_arrow_keys_walk_over_the_map(page: Notebook) -> None:
-    page.page.locator(TOP).first.locator(".sre-chosen-point input").focus()
+    panel = page.page.locator(TOP).nth(PANELS.index("EmbeddingPanel"))
+    panel.locator(".sre-chosen-point input").focus()
     for point in range(2):
         page.page.keyboard.press("ArrowUp")
-        page.until(lambda point=point: f"Point {point}" in page.page.locator(TOP).first.inner_text())
+        page.until(lambda point=point: f"Point {point}" in panel.inner_text())

@@ -261,7 +261,7 @@ def test_a_kernel_that_dies_cannot_say_running_for_long(notebook: Notebook) -> N
     notebook.python("studio.resume()")
     notebook.says("running")
     waited = "one => one.getAnimations().map(all => all.effect.getComputedTiming().delay)"
-    assert silent.evaluate(waited) == [30_000]
+    notebook.until(lambda: silent.evaluate(waited) == [30_000])
     seen = "one => { one.getAnimations().forEach(all => all.finish()); return getComputedStyle(one).visibility; }"
     notebook.until(lambda: silent.evaluate(seen) == "visible")
 

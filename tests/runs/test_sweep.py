@@ -66,7 +66,7 @@ def test_a_cell_that_diverges_is_kept_with_its_message_and_costs_no_other(tmp_pa
     assert "Lower lr (100.0)" in bad.failures[0]
     assert bad.shown == "failed"
     assert sorted(good.values) == [0, 1]
-    assert "No value for squeeze.lr = 100.0, seed 1: squeeze: the loss became" in table.to_markdown()
+    assert "No value for squeeze.lr = 100, seed 1: squeeze: the loss became" in table.to_markdown()
     assert sum("failed: squeeze: the loss became" in line for line in said) == 2
     assert "the loss became" in Note.read(store.note(cells(base, grid, seeds=2)[0].recipes[0])).failure
 

@@ -85,6 +85,7 @@ class LivePanel(RunBox):
             ConfigError: for an unknown field or a value out of bounds; nothing is changed then.
         """
         with self._lock:
+            values = self.along_with(values)
             config, before = self.config.but(**values), self.config
             self.check(config)
             new = {field: getattr(config, field) for field in values}
@@ -96,9 +97,9 @@ class LivePanel(RunBox):
             if changes:
                 self.changed(changes)
 
-    def moved_by_hand(self, **values: Any) -> None:
-        """Do what a person asked for with a control."""
-        self.change(**values)
+    def along_with(self, values: dict[str, Any]) -> dict[str, Any]:
+        """These changes, and what they bring about in other settings."""
+        return values
 
     def drive(self, field: str, value: Any = None) -> None:
         """Let a slider show where the run is, while the field beside it keeps the setting; without a value no more."""
@@ -177,7 +178,7 @@ class LivePanel(RunBox):
         if not hasattr(type(self), field):
             setattr(type(self), field, Setting(field))
         widget = control(self.config, field).add_class(f"sre-{field.replace('_', '-')}")
-        self.edit(widget, self.config, field, self.moved_by_hand)
+        self.edit(widget, self.config, field, self.change)
         return widget
 
     def _show_config(self) -> None:

@@ -22,12 +22,12 @@ class CurriculumPanel(ScriptedPanel):
         """End the curriculum: crops stay as small as they are now."""
         with self._lock:
             if FIELD in self._driven:
-                self.change(crop_scale=self._driven[FIELD], crop_curriculum=0.0)
+                self.change(crop_scale=self._driven[FIELD])
 
-    def moved_by_hand(self, **values: Any) -> None:
-        """Whoever moves the slider, or types other crops, takes over at that step."""
+    def along_with(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Whoever sets other crops takes over at that step."""
         ends: dict[str, Any] = {"crop_curriculum": 0.0} if FIELD in values and FIELD in self._driven else {}
-        super().moved_by_hand(**values, **ends)
+        return super().along_with(ends | values)
 
     def changed(self, changes: dict[str, Any]) -> None:
         """The curriculum may have begun, or ended."""
