@@ -96,9 +96,9 @@ def parse(arguments: Sequence[str]) -> Any:
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     for place, (before, word) in enumerate(pairwise(arguments), start=1):
-        if not word and not before.startswith("-"):  # the parser would show nothing where this word is
+        if not word.strip() and not before.startswith("-"):  # the parser would show nothing where this word is
             asked = " ".join(map(repr, arguments[:place]))
-            raise ConfigError(f"an empty word ('') comes after {asked}: take it away, or name its option.")
+            raise ConfigError(f"an empty word ({word!r}) comes after {asked}: take it away, or name its option.")
     kind = COMMANDS[name]
     default = kind.start(starting_recipe(rest)) if hasattr(kind, "start") else None
     return tyro.cli(kind, default=default, prog=f"{PROGRAM} {name}", args=rest, registry=REGISTRY)

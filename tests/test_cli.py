@@ -79,10 +79,18 @@ def test_an_option_before_the_command_is_told_where_it_belongs(capsys):
     assert "the command comes first, then its options: sre2l COMMAND --preset" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["squeeze", ""], ["squeeze", "--out", "x", "--epochs", "", ""], ["inspect", ""]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["squeeze", ""],
+        ["squeeze", "--out", "x", *("--epochs", "", "")],
+        ["inspect", ""],
+        ["squeeze", "--epochs", "", " "],
+    ],
+)
 def test_an_empty_word_is_told_where_it_stands(capsys, words):
     assert main(words) == 2
-    assert f"an empty word ('') comes after {' '.join(map(repr, words[:-1]))}" in capsys.readouterr().err
+    assert f"an empty word ({words[-1]!r}) comes after {' '.join(map(repr, words[:-1]))}" in capsys.readouterr().err
 
 
 def test_nothing_similar_is_suggested_for_a_name_that_is_like_no_other(capsys):
