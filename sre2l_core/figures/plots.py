@@ -19,8 +19,7 @@ from sre2l_core.embed import features, tsne
 from sre2l_core.figures.colours import of_number, of_term
 from sre2l_core.figures.theme import FAINT, INK, LEGEND, middles, plain, show_images, subplots, words
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LabelSource
-from sre2l_core.views import render
+from sre2l_core.stages.labels import LabelSource, views_of
 
 SQUARE: dict[str, Any] = {"s": 34, "marker": "s", "edgecolors": INK, "linewidths": 0.9}
 """A condensed image on a map."""
@@ -159,15 +158,7 @@ def soft_label_figure(
     pictures[0].set_title(f"image of class {own}", fontsize=10)
     for number, epoch in enumerate(epochs):
         params, colour = labels.views(epoch), of_number(number)
-        crop = render(
-            condensed.images,
-            ids,
-            params,
-            size=spec.resolution,
-            black=spec.black,
-            prepare=spec.normalize,
-            bounds=spec.bounds(),
-        )
+        crop = views_of(spec, condensed.images, ids, params)
         share = (labels.logits(epoch, ids, crop).cpu() / temperature).softmax(1)[0]
         top, left, height, width = params.box[index].tolist()
         inset = 0.06 * number  # frames of overlapping crops stay apart

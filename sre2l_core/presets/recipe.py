@@ -42,7 +42,7 @@ class Recipe:
 
     def seeded(self, seed: int) -> Self:
         """The same with one seed for all stages."""
-        return self.but(**{name: {"seed": seed} for name in _STAGES if name != "data"})
+        return self.but(**{name: {"seed": seed} for name in STAGES if name != "data"})
 
     def settings(self) -> dict[str, Any]:
         """`stage.field` -> plain value."""
@@ -77,24 +77,25 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, by stage."""
-        stages = {name: getattr(self, name).model_dump(mode="json") for name in _STAGES}
+        stages = {name: getattr(self, name).model_dump(mode="json") for name in STAGES}
         return {**stages, "store_labels": self.store_labels}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; what is left out has its default."""
         _check_parts(values)
-        parts: dict[str, Any] = {name: _STAGES[name].of(values[name]) for name in _STAGES if name in values}
+        parts: dict[str, Any] = {name: STAGES[name].of(values[name]) for name in STAGES if name in values}
         return cls(**parts, store_labels=values.get("store_labels", False))
 
 
-_STAGES: dict[str, type[Config]] = {
+STAGES: dict[str, type[Config]] = {
     "data": DataConfig,
     "squeeze": SqueezeConfig,
     "recover": RecoverConfig,
     "relabel": RelabelConfig,
     "validate": ValidateConfig,
 }
+"""What a recipe consists of, by name."""
 CLASSES = {"digits": 10, "drawings": 10, "cifar10": 10, "cifar100": 100, "imagenette": 10}
 CLASSES |= {"tiny-imagenet": 200, "imagenet-1k": 1000}
 """Classes of the datasets that always have as many."""
@@ -166,8 +167,8 @@ def written_apart(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
 
 def _check_parts(values: Mapping[str, Any]) -> None:
     for name in values:
-        if name not in (*_STAGES, "store_labels"):
-            raise unknown("part of a recipe", name, (*_STAGES, "store_labels"))
+        if name not in (*STAGES, "store_labels"):
+            raise unknown("part of a recipe", name, (*STAGES, "store_labels"))
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:

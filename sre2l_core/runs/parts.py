@@ -11,10 +11,9 @@ from typing import Any
 
 from sre2l_core import storage
 from sre2l_core.artifacts import Score
-from sre2l_core.config import Config, RecoverConfig, RelabelConfig, SqueezeConfig, ValidateConfig
 from sre2l_core.errors import ArtifactError
 from sre2l_core.files import size_of
-from sre2l_core.presets.recipe import flat
+from sre2l_core.presets.recipe import STAGES, flat
 from sre2l_core.runs.difference import with_spread
 from sre2l_core.runs.store import PARTS
 
@@ -190,12 +189,4 @@ def settings_of(parts: Sequence[Part]) -> dict[str, Any]:
 
 def _with_later(stage: str, settings: Any) -> dict[str, Any]:
     """Settings as a request has them, with the defaults of those that it leaves out."""
-    return {**_CONFIGS[stage].later(), **settings} if isinstance(settings, Mapping) else {}
-
-
-_CONFIGS: dict[str, type[Config]] = {
-    "squeeze": SqueezeConfig,
-    "recover": RecoverConfig,
-    "relabel": RelabelConfig,
-    "validate": ValidateConfig,
-}
+    return {**STAGES[stage].later(), **settings} if isinstance(settings, Mapping) else {}

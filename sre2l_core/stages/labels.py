@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,15 +14,17 @@ from pydantic import Field, InstanceOf, PositiveInt
 from torch import Tensor, nn
 
 from sre2l_core import storage
+from sre2l_core.ahead import Pool
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.bn_stats import batchnorms
 from sre2l_core.codecs import Codec, build_codec
 from sre2l_core.committee import labelling
 from sre2l_core.config import RelabelConfig
+from sre2l_core.data.spec import DatasetSpec
 from sre2l_core.errors import ArtifactError, ConfigError, plain
 from sre2l_core.runtime import Runtime
 from sre2l_core.settings import check_fields
-from sre2l_core.views import ViewParams, draw
+from sre2l_core.views import ViewParams, draw, render
 
 
 class LabelSource(Protocol):
@@ -45,6 +47,27 @@ class LabelSource(Protocol):
 
     def logits(self, epoch: int, ids: Tensor, pixels: Tensor) -> Tensor:
         """[B, K] float32 logits of the teacher on `pixels` [B, C, S, S], the views of images `ids` in `epoch`."""
+
+
+def views_of(
+    spec: DatasetSpec,
+    pool: Tensor | Pool,
+    ids: Tensor,
+    params: ViewParams,
+    prepare: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """[B, C, S, S] normalised: the views of images `ids`, as the teacher labels them and a student sees them.
+
+    Args:
+        spec: of the images.
+        pool: [N, C, H, W] uint8.
+        ids: [B] rows of the pool.
+        params: of the views of all images.
+        prepare: in place of `spec.normalize`, such as `Runtime.preparing` makes of it.
+    """
+    bounds = None if params.operations is None else spec.bounds()
+    ready = spec.normalize if prepare is None else prepare
+    return render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=ready, bounds=bounds)
 
 
 @runtime_checkable

@@ -20,9 +20,9 @@ from sre2l_core.events import Listener, StepEvent
 from sre2l_core.ranks import parts_of
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_name
+from sre2l_core.stages.labels import LiveLabels, SoftLabels, shard_name, views_of
 from sre2l_core.steps import drive, stepwise
-from sre2l_core.views import render, requests
+from sre2l_core.views import requests
 from sre2l_core.work import Shared, Unit, run_units, threads_of
 
 
@@ -134,15 +134,14 @@ def _label(live: LiveLabels, epoch: int) -> Mapping[str, Tensor]:
 def _logits(live: LiveLabels, epoch: int) -> Tensor:
     """[N, K] logits of an epoch's views, on the CPU, in the order of image ids."""
     params, condensed, config = live.views(epoch), live.condensed, live.config
-    spec, bounds = condensed.spec, condensed.spec.bounds()
-    order = torch.arange(len(condensed))
+    spec, order = condensed.spec, torch.arange(len(condensed))
     if config.teacher_mode == "batch":  # the batch enters the labels: neighbours must not be of one class
         order = torch.randperm(len(condensed), generator=torch.Generator().manual_seed(config.seed + epoch))
     out, prepare = torch.empty(len(condensed), spec.num_classes), live.runtime.preparing(spec.normalize)
     batches = [order[rows] for rows in parts_of(len(order), config.batch_size)]
     with reading(condensed.pool(live.runtime), requests(batches, params), live.runtime.device) as pool:
         for ids in batches:
-            pixels = render(pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare, bounds=bounds)
+            pixels = views_of(spec, pool, ids, params, prepare)
             out[ids] = live.logits(epoch, ids, pixels).cpu()
     return out
 

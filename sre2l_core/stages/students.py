@@ -20,9 +20,9 @@ from sre2l_core.errors import DivergenceError
 from sre2l_core.events import StepEvent
 from sre2l_core.losses import accuracy, cross_entropy, hard_targets, soft_label_loss
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LabelSource
+from sre2l_core.stages.labels import LabelSource, views_of
 from sre2l_core.stages.training import Trainer, confusion, evaluate
-from sre2l_core.views import render, requests
+from sre2l_core.views import requests
 
 
 class LabelledBatch(NamedTuple):
@@ -92,9 +92,7 @@ class CondensedLesson:
         seen = batches if whole else [ids[share.rows] for ids, share in zip(batches, shares, strict=True)]
         with reading(self.condensed.pool(runtime), requests(seen, params), runtime.device) as pool:
             for ids, share in zip(seen, shares, strict=True):
-                pixels = render(
-                    pool, ids, params, size=spec.resolution, black=spec.black, prepare=prepare, bounds=spec.bounds()
-                )
+                pixels = views_of(spec, pool, ids, params, prepare)
                 partners, parts = labels[params.partner[ids]], params[ids].shares(spec.resolution)
                 hard = hard_targets(labels[ids], partners, parts, spec.num_classes).to(runtime.device)
                 soft = self.source.logits(shown, ids, pixels) if self.soft else None

@@ -11,7 +11,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
@@ -20,7 +19,7 @@ from sre2l_core.errors import ConfigError
 from sre2l_core.groups import Group
 from sre2l_core.registry import lookup
 from sre2l_core.runtime import Runtime
-from sre2l_core.views import check_divides
+from sre2l_core.views import check_divides, resized_to
 
 Make = Callable[[Teacher, RecoverConfig, Group, Dataset, Runtime], Tensor]
 
@@ -63,7 +62,8 @@ def first_pixels(
     check_divides("formation", side, teacher.spec.size)
     # Made without another check: so many images of a class may be more than a set can have.
     more = config.model_copy(update={"ipc": config.ipc * side**2})
-    small = [_shrunk(start(teacher, more, part, data, runtime), side) for part in _parts(group, side**2)]
+    size = teacher.spec.resolution // side
+    small = [resized_to(start(teacher, more, part, data, runtime), size) for part in _parts(group, side**2)]
     parts = torch.stack(small).unflatten(0, (-1, side, side))  # [blocks, side, side, classes, C, h, w]
     whole: Tensor = parts.permute(0, 3, 4, 1, 5, 2, 6).flatten(5, 6).flatten(3, 4).flatten(0, 1)
     return whole
@@ -77,12 +77,6 @@ def _parts(group: Group, count: int) -> Iterator[Group]:
         for part in range(count):
             ids = tuple(image * count + part for image in group.ids[block])
             yield Group(index * count + part, group.labels[block], ids)
-
-
-def _shrunk(images: Tensor, side: int) -> Tensor:
-    size = (images.shape[2] // side, images.shape[3] // side)
-    small: Tensor = F.interpolate(images, size, mode="bilinear", antialias=True)
-    return small
 
 
 def find(name: str) -> Start:

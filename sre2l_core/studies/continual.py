@@ -41,16 +41,16 @@ class Curves:
         for one in self.learnings.values():
             one.forget()
         numbers = range(1, len(self.steps) + 1)
-        sizes = [one.size(number) for number in numbers for one in self.learnings.values()]
-        before = 0
+        sizes = {(number, title): one.size(number) for number in numbers for title, one in self.learnings.items()}
+        before, total = 0, sum(sizes.values())
         for number in numbers:
             self.under_way = number
-            for one in self.learnings.values():
+            for title, one in self.learnings.items():
                 with closing(one.step(number)) as events:
                     for event in events:
                         note = f"step {number} of {len(self.steps)}, {event.note}"
-                        yield replace(event, step=before + event.step, total=sum(sizes), note=note)
-                before += one.size(number)
+                        yield replace(event, step=before + event.step, total=total, note=note)
+                before += sizes[number, title]
         # The last step's result is there only after its last event.
         yield StepEvent("validate", before, before, {}, f"all {len(self.steps)} steps are learnt")
 

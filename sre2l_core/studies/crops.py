@@ -17,8 +17,7 @@ from sre2l_core.errors import ConfigError
 from sre2l_core.events import StepEvent
 from sre2l_core.registry import catalogue
 from sre2l_core.runtime import Runtime
-from sre2l_core.stages.labels import LiveLabels
-from sre2l_core.views import render
+from sre2l_core.stages.labels import LiveLabels, views_of
 
 
 @dataclass(frozen=True)
@@ -107,20 +106,7 @@ class CropStudy:
             raise ConfigError(f"there are images 0 to {len(self.condensed) - 1}, got {index}.")
         spec, ids = self.condensed.spec, torch.tensor([index])
         views = [self._live.views(epoch) for epoch in range(first, first + count)]
-        images = torch.cat(
-            [
-                render(
-                    self.condensed.images,
-                    ids,
-                    v,
-                    size=spec.resolution,
-                    black=spec.black,
-                    prepare=spec.normalize,
-                    bounds=spec.bounds(),
-                )
-                for v in views
-            ]
-        )
+        images = torch.cat([views_of(spec, self.condensed.images, ids, view) for view in views])
         logits = self._live.logits(0, ids.expand(count), self.runtime.batch(images)).cpu()
         box, flip = torch.stack([v.box[index] for v in views]), torch.stack([v.flip[index] for v in views])
         return Crops(index, box, flip, spec.to_uint8(images), logits)

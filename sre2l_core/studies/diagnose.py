@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from sre2l_core.artifacts import CondensedSet
 from sre2l_core.bn_stats import batchnorms
-from sre2l_core.stages.labels import LabelSource
-from sre2l_core.views import render
+from sre2l_core.stages.labels import LabelSource, views_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -24,16 +23,7 @@ def crops_recognised(labels: LabelSource, images: CondensedSet, epochs: int = 10
     spec, ids = images.spec, torch.arange(len(images))
     right = 0
     for epoch in range(epochs):
-        views = labels.views(epoch)
-        crops = render(
-            images.images,
-            ids,
-            views,
-            size=spec.resolution,
-            black=spec.black,
-            prepare=spec.normalize,
-            bounds=spec.bounds(),
-        )
+        crops = views_of(spec, images.images, ids, labels.views(epoch))
         right += int((labels.logits(epoch, ids, crops).cpu().argmax(1) == images.labels).sum())
     return right / (epochs * len(images))
 

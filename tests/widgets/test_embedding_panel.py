@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from widget_tree import inside
+from widget_tree import inside, inspected
 
 from sre2l_core.artifacts import Teacher
 from sre2l_core.config import RecoverConfig
@@ -35,10 +35,6 @@ def done(panel: EmbeddingPanel) -> EmbeddingPanel:
     assert panel.wait(SOON) is State.FINISHED
     assert panel.error == ""
     return panel
-
-
-def inspected(panel: EmbeddingPanel) -> str:
-    return panel._inspector._page.value if panel._inspector.layout.display != "none" else ""
 
 
 def test_real_images_hold_still_while_the_others_move(tiny_teacher: Teacher, tiny_data: Dataset, cpu: Runtime) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from widget_tree import inspected
 
 from sre2l_core.artifacts import CondensedSet, Teacher
 from sre2l_core.config import RecoverConfig
@@ -48,10 +49,6 @@ def done(studio: Studio) -> Studio:
     assert studio.wait(SOON) is State.FINISHED
     assert studio.error == ""
     return studio
-
-
-def inspected(studio: Studio) -> str:
-    return studio._inspector._page.value if studio._inspector.layout.display != "none" else ""
 
 
 def test_a_click_on_an_image_opens_it_and_chooses_its_square(done: Studio) -> None:
