@@ -197,7 +197,8 @@ class SideBySide(SessionPanel):
             except ConfigError:
                 continue  # no control can edit it: `change_right` can
             widget.description = f"{self._names['right']}: {field.replace('_', ' ')}"
-            widget.style.description_width, widget.layout.width = "160px", "340px"
+            label = max(160, 8 * len(widget.description))  # CSS pixels, or longer names would be cut
+            widget.style.description_width, widget.layout.width = f"{label}px", f"{label + 180}px"
             made[field] = widget.add_class(f"sre-right-{field.replace('_', '-')}")
             editors.append(self.edit(widget, config, field, self.change_right))
         return made, editors
